@@ -1,0 +1,212 @@
+"""The project stage: pixel map, pixels, resampling, storage; one task a frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nbmosaic.errors import EmptyMosaicError
+from nbmosaic.pipeline.execution import Execution, run_tasks
+from nbmosaic.pipeline.products import Frames, Projected
+from nbmosaic.pipeline.store import FrameStore, ScratchFolder, write_frame
+from nbmosaic.types import FrameInfo, MosaicGrid, PixelBox, ProjectedFrame, ProjectedInfo
+
+if TYPE_CHECKING:
+    from nbmosaic.core.resampling.workspace import Workspace
+
+__all__ = ["project_frames"]
+
+BYTES_PER_PIXEL = 4
+NO_OVERLAP_WITH_GRID = "outside the grid of the mosaic"
+NO_VALID_PIXEL = "no valid pixel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectTask:
+    """Everything that a worker needs to project one frame."""
+
+    index: int
+    info: FrameInfo
+    grid: MosaicGrid
+    box: PixelBox
+    method: str
+    conserve: str
+    coarse_step: int
+    folder: Path | None
+
+
+def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: str, execution: Execution) -> Projected:
+    """Project every frame that touches the grid.
+
+    Raises
+    ------
+    EmptyMosaicError
+        No frame touches the grid, or none has a valid pixel.
+    """
+    boxes, skipped = _frame_boxes(frames, grid)
+    if not boxes:
+        raise EmptyMosaicError(
+            f"none of the {len(frames)} frames falls on the grid of the mosaic", hint="check the template's centre, size and coordinate system"
+        )
+    spill = _spills(list(boxes.values()), execution)
+    scratch = ScratchFolder(execution.scratch_folder()) if spill else None
+    store = FrameStore(scratch=scratch, budget=execution.max_memory // 2)
+    step = _coarse_step(list(boxes.values()))
+    tasks = [
+        ProjectTask(
+            index=index,
+            info=frames.infos[index],
+            grid=grid,
+            box=box,
+            method=method,
+            conserve=conserve,
+            coarse_step=step,
+            folder=None if scratch is None else scratch.path,
+        )
+        for index, box in boxes.items()
+    ]
+    infos: list[ProjectedInfo] = []
+    execution.progress.start("project", len(tasks))
+    for info, frame in run_tasks(
+        _task_function(execution),
+        tasks,
+        execution=execution,
+        stage="project",
+        names=[task.info.name for task in tasks],
+        died=partial(_in_flight, tasks, store.folder),
+    ):
+        execution.progress.advance()
+        if info.n_good == 0:
+            skipped.append((info.name, NO_VALID_PIXEL))
+            continue
+        store.add(info, frame)
+        infos.append(info)
+    execution.progress.finish(f"{len(infos)} frames projected")
+    if not infos:
+        raise EmptyMosaicError("no frame puts a valid pixel on the grid", hint="look at the masks and at BLANK in the headers")
+    return Projected(
+        frames=frames,
+        grid=grid,
+        infos=tuple(infos),
+        store=store,
+        method=method,
+        conserve=conserve,
+        coarse_step=step,
+        skipped=tuple(skipped),
+    )
+
+
+def _frame_boxes(frames: Frames, grid: MosaicGrid) -> tuple[dict[int, PixelBox], list[tuple[str, str]]]:
+    from nbmosaic.core.geometry.pixmap import frame_box
+
+    boxes: dict[int, PixelBox] = {}
+    skipped: list[tuple[str, str]] = []
+    for index, info in enumerate(frames.infos):
+        box = frame_box(grid.wcs, info.wcs, info.shape)
+        if box is None or box.intersection(grid.box).empty:
+            skipped.append((info.name, NO_OVERLAP_WITH_GRID))
+        else:
+            boxes[index] = box
+    return boxes, skipped
+
+
+def _spills(boxes: Sequence[PixelBox], execution: Execution) -> bool:
+    """Whether projected frames go to scratch files: always for other processes, else if they do not fit half of the memory budget."""
+    return not execution.in_process or sum(box.size for box in boxes) * BYTES_PER_PIXEL > execution.max_memory // 2
+
+
+def _coarse_step(boxes: Sequence[PixelBox]) -> int:
+    # 64 samples along a typical frame: the moments of a region 10 % of the frame wide are then good to a few per cent
+    side = float(np.median([np.sqrt(box.size) for box in boxes]))
+    return int(np.clip(side // 64, 1, 16))
+
+
+def _task_function(execution: Execution) -> Callable[[ProjectTask], tuple[ProjectedInfo, ProjectedFrame | None]]:
+    if not execution.in_process:
+        return project_task
+    buffers = threading.local()
+
+    def run(task: ProjectTask) -> tuple[ProjectedInfo, ProjectedFrame | None]:
+        if not hasattr(buffers, "workspace"):
+            from nbmosaic.core.resampling.workspace import Workspace
+
+            buffers.workspace = Workspace()
+        return project_task(task, workspace=buffers.workspace)
+
+    return run
+
+
+def project_task(task: ProjectTask, *, workspace: Workspace | None = None) -> tuple[ProjectedInfo, ProjectedFrame | None]:
+    """Project one frame; its pixels are in the scratch folder if there is one, else in the result."""
+    from nbmosaic.core.geometry.pixmap import fit_pixel_map
+    from nbmosaic.core.matching.apply import sample_validity
+    from nbmosaic.core.resampling.resample import resample_frame
+
+    started = None if task.folder is None else _marker(task.folder, task.index)
+    if started is not None:
+        started.touch()
+    forward = fit_pixel_map(task.grid.wcs, task.info.wcs, task.box, task.info.shape)
+    backward = None
+    if task.method == "exact":
+        ny, nx = task.info.shape
+        backward = fit_pixel_map(task.info.wcs, task.grid.wcs, PixelBox(0, ny + 1, 0, nx + 1), task.grid.shape, offset=-0.5)
+    pixels = task.info.source.load()
+    frame = resample_frame(pixels, forward, method=task.method, conserve=task.conserve, backward=backward, workspace=workspace)
+    coarse, coarse_box = sample_validity(frame.data, frame.box, task.coarse_step)
+    n_good = count_finite(frame)
+    info = ProjectedInfo(
+        index=task.index,
+        name=task.info.name,
+        box=frame.box,
+        n_good=n_good,
+        planes=_plane_names(frame),
+        map_error_pix=frame.map_error_pix,
+        noise_gain=frame.noise_gain,
+        coarse=coarse,
+        coarse_box=coarse_box,
+    )
+    if task.folder is not None:
+        if n_good:
+            write_frame(task.folder, task.index, frame)
+        if started is not None:
+            started.unlink(missing_ok=True)
+        return info, None
+    return info, frame if workspace is None else _own_copy(frame)
+
+
+def count_finite(frame: ProjectedFrame) -> int:
+    """Number of valid pixels, counted in strips of rows (no temporary array of the frame's size)."""
+    return sum(int(np.count_nonzero(np.isfinite(frame.data[row : row + 64]))) for row in range(0, frame.data.shape[0], 64))
+
+
+def _plane_names(frame: ProjectedFrame) -> tuple[str, ...]:
+    return tuple(name for name in ("data", "area", "weight", "variance") if getattr(frame, name) is not None)
+
+
+def _own_copy(frame: ProjectedFrame) -> ProjectedFrame:
+    return replace(frame, **{name: getattr(frame, name).copy() for name in _plane_names(frame)})
+
+
+def _marker(folder: Path, index: int) -> Path:
+    return folder / f"started-{index:06d}"
+
+
+def _in_flight(tasks: Sequence[ProjectTask], folder: Path | None) -> list[str]:
+    """Names of the frames that were started and not finished: what a killed worker held."""
+    if folder is None:
+        return []
+    names = []
+    for task in tasks:
+        with suppress(OSError):
+            if _marker(folder, task.index).exists():
+                names.append(task.info.name)
+    return names
+
+
