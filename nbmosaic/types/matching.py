@@ -145,6 +145,9 @@ class BackgroundModel:
         In words: which common plane was fixed, and how.
     slope : bool
         Whether slopes were fitted.
+    level, level_stderr : ndarray of float64, shape (m,)
+        Value of each plane at the centre of the frame's box, and its standard error: what a person wants to see, because `c` is the value
+        at an origin that may be far away.
     """
 
     frames: IntArray
@@ -158,6 +161,8 @@ class BackgroundModel:
     weight: FloatArray
     gauge: str
     slope: bool
+    level: FloatArray = field(default_factory=lambda: np.zeros(0))
+    level_stderr: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

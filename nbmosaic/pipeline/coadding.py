@@ -1,0 +1,175 @@
+"""The coadd stage: the mosaic is made in bands of rows, read from the store, and written to arrays or straight to a file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nbmosaic._types import AnyArray, Float32Array
+from nbmosaic.pipeline.execution import Execution, run_tasks
+from nbmosaic.pipeline.products import Corrected, Projected
+from nbmosaic.types import MosaicGrid, PixelBox, ProjectedInfo
+
+if TYPE_CHECKING:
+    from nbmosaic.types import BackgroundModel
+
+__all__ = ["ArraySink", "CoaddOptions", "Sink", "coadd_frames"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoaddOptions:
+    """How the values of a pixel are combined.
+
+    Attributes
+    ----------
+    combine : str
+        ``mean``, ``median``, ``clipped``, ``sum``, ``min``, ``max``, ``first`` or ``count``.
+    weighting : str
+        ``none``, ``area``, ``weight`` or ``variance``.
+    kappa : float
+        Clipping limit of ``clipped``, in standard deviations.
+    """
+
+    combine: str = "mean"
+    weighting: str = "area"
+    kappa: float = 3.0
+
+
+class Sink(Protocol):
+    """Takes the bands of a mosaic."""
+
+    def write(self, y0: int, *, data: Float32Array, area: AnyArray, count: AnyArray, variance: Float32Array | None) -> None:
+        """Rows from `y0`; the arrays are reused by the caller afterwards."""
+
+
+class ArraySink:
+    """A mosaic in memory."""
+
+    def __init__(self, shape: tuple[int, int], *, variance: bool, area_dtype: np.dtype[Any], count_dtype: np.dtype[Any]) -> None:
+        self.data = np.empty(shape, np.float32)
+        self.area = np.empty(shape, area_dtype)
+        self.count = np.empty(shape, count_dtype)
+        self.variance = np.empty(shape, np.float32) if variance else None
+
+    def write(self, y0: int, *, data: Float32Array, area: AnyArray, count: AnyArray, variance: Float32Array | None) -> None:
+        """Copy a band into place."""
+        rows = slice(y0, y0 + len(data))
+        self.data[rows] = data
+        self.area[rows] = area
+        self.count[rows] = count
+        if self.variance is not None and variance is not None:
+            self.variance[rows] = variance
+
+
+def frames_in_order(projected: Projected, *, combine: str) -> list[ProjectedInfo]:
+    """Frames in the order in which they are added: by name, so that the order of the input changes no bit; ``first`` keeps the order given."""
+    if combine == "first":
+        return list(projected.infos)
+    return sorted(projected.infos, key=lambda info: (info.name, info.box))
+
+
+def has_variance(projected: Projected) -> bool:
+    """Whether every frame carries a variance."""
+    return all("variance" in info.planes for info in projected.infos)
+
+
+def has_fractional_area(projected: Projected) -> bool:
+    """Whether some frame has pixels that are covered in part."""
+    return any("area" in info.planes for info in projected.infos)
+
+
+def coadd_frames(source: Projected | Corrected, grid: MosaicGrid, sink: Sink, *, options: CoaddOptions, execution: Execution) -> int:
+    """Add the frames up, band by band; returns the number of pixels that got a value."""
+    projected, model = (source.projected, source.background.model) if isinstance(source, Corrected) else (source, None)
+    infos = frames_in_order(projected, combine=options.combine)
+    bands = _bands(projected, infos, grid, options, execution)
+    maker = _BandMaker(projected, model, infos, grid, options)
+    filled = 0
+    execution.progress.start("coadd", len(bands))
+    local = Execution(jobs=execution.jobs, max_memory=execution.max_memory)  # bands are shared memory work: threads of this process
+    names = [f"rows {band.ymin} to {band.ymax - 1}" for band in bands]
+    for band, result in zip(bands, run_tasks(maker.make, bands, execution=local, stage="coadd", names=names), strict=True):
+        sink.write(band.ymin, data=result.data, area=result.area, count=result.count, variance=result.variance)
+        filled += result.n_filled
+        maker.give_back(result)
+        execution.progress.advance()
+    projected.store.release()
+    execution.progress.finish(f"{filled} pixels")
+    return filled
+
+
+def _bands(
+    projected: Projected, infos: Sequence[ProjectedInfo], grid: MosaicGrid, options: CoaddOptions, execution: Execution
+) -> list[PixelBox]:
+    """Bands of rows such that what all threads hold at once stays in the memory budget."""
+    ny, nx = grid.shape
+    depth = _depth(infos, grid)
+    planes = max(len(info.planes) for info in infos)
+    # out: four float32 planes and two float64 accumulators; in: a copy of the rows of every frame on the band
+    per_row = nx * (32 + 4 * planes * depth)
+    rows = execution.max_memory // 2 // max(1, per_row * (execution.n_threads + 1))
+    # beyond 128 rows nothing is gained and the buffers leave the cache; below 8 the calls cost more than the work
+    rows = int(np.clip(rows, 8, 128))
+    return [PixelBox(y, min(y + rows, ny), 0, nx) for y in range(0, ny, rows)]
+
+
+def _depth(infos: Sequence[ProjectedInfo], grid: MosaicGrid) -> float:
+    """Mean number of frames on a row, in units of the grid's width, at the fullest of a few rows."""
+    ny, nx = grid.shape
+    rows = np.linspace(0, ny - 1, 17)
+    widths = [sum(info.box.intersection(grid.box).shape[1] for info in infos if info.box.ymin <= y < info.box.ymax) for y in rows]
+    return max(widths) / nx
+
+
+class _BandMaker:
+    """Makes one band after the other with buffers that are used again."""
+
+    def __init__(
+        self, projected: Projected, model: BackgroundModel | None, infos: Sequence[ProjectedInfo], grid: MosaicGrid, options: CoaddOptions
+    ) -> None:
+        self._projected, self._model, self._infos, self._grid, self._options = projected, model, infos, grid, options
+        self._with_variance = has_variance(projected)
+        self._free: list[Any] = []
+        self._lock = threading.Lock()
+
+    def make(self, band: PixelBox) -> Any:
+        """The band's image, area, count and variance."""
+        from nbmosaic.core.coadd import Coadder
+
+        with self._lock:
+            coadder = self._free.pop() if self._free else None
+        if coadder is None:
+            coadder = Coadder(
+                self._grid.shape[1],
+                combine=self._options.combine,
+                weighting=self._options.weighting,
+                kappa=self._options.kappa,
+                with_variance=self._with_variance,
+            )
+        return coadder.combine(band, [part for info in self._infos if (part := self._part(info, band)) is not None])
+
+    def give_back(self, result: Any) -> None:
+        """The band was written; its buffers may be used again."""
+        with self._lock:
+            self._free.append(result.owner)
+
+    def _part(self, info: ProjectedInfo, band: PixelBox) -> Any:
+        from nbmosaic.core.coadd import BandInput
+        from nbmosaic.core.matching.apply import plane_coefficients
+
+        box = info.box.intersection(band)
+        if box.empty:
+            return None
+        read = self._projected.store.read
+        return BandInput(
+            box=box,
+            data=read(info.index, "data", box),
+            area=read(info.index, "area", box),
+            weight=read(info.index, "weight", box),
+            variance=read(info.index, "variance", box) if self._with_variance else None,
+            plane=(0.0, 0.0, 0.0) if self._model is None else plane_coefficients(self._model, info.index),
+        )
