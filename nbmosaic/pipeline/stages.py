@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from nbmosaic.errors import (
     ConfigError,
@@ -19,9 +19,6 @@ from nbmosaic.errors import (
 )
 from nbmosaic.pipeline.execution import Execution, NoProgress, Progress, parse_memory
 from nbmosaic.pipeline.products import Background, Corrected, Frames, Grid, Mosaic, Overlaps, Product, Projected, Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["STAGES", "background", "coadd", "correct", "cutout", "header", "images", "overlaps", "project", "read", "save", "show", "shrink"]
 
@@ -299,7 +296,7 @@ def overlaps(
 
 
 def background(
-    overlaps: Overlaps | Table | pd.DataFrame,
+    overlaps: Overlaps | Table | Any,
     *,
     slope: bool = True,
     weighting: Literal["pixels", "noise"] = "pixels",

@@ -1,0 +1,338 @@
+"""Runs: a recipe carried out step by step, with what each step made, how long it took, and what it warned of."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from nbmosaic.errors import CellError, ConfigError, MosaicCancelled, NbmosaicError, NbmosaicWarning
+from nbmosaic.pipeline.execution import Execution
+from nbmosaic.pipeline.products import Background, Corrected, Mosaic, Product, Projected
+from nbmosaic.pipeline.recipe import Recipe, Step
+from nbmosaic.pipeline.registry import RUN_OPTIONS, StageSignature, stage_signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Run", "StepRecord", "run_recipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """What became of a step.
+
+    Attributes
+    ----------
+    step : Step
+        The step.
+    state : str
+        ``ran``, ``cached``, ``failed`` or ``not run``.
+    n_in, n_out : int, optional
+        Number of items of the main input and of the product.
+    key : str
+        The number that sums the product up.
+    seconds : float
+        Wall time.
+    """
+
+    step: Step
+    state: str = "not run"
+    n_in: int | None = None
+    n_out: int | None = None
+    key: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Mapping[str, Product]):
+    """A mosaic run: a mapping from stage (or bound name) to product.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What was asked for.
+    log : tuple of StepRecord
+        What became of every step.
+    products : mapping
+        Stage name to product; of a stage that ran twice, the later one.
+    named : mapping
+        Products bound with ``as NAME``.
+    warnings : tuple of str
+        What the steps warned of.
+    """
+
+    recipe: Recipe
+    log: tuple[StepRecord, ...]
+    products: Mapping[str, Product]
+    named: Mapping[str, Product] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[str, ...] = ()
+
+    def __getitem__(self, key: str) -> Product:
+        if key in self.products:
+            return self.products[key]
+        if key in self.named:
+            return self.named[key]
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.products)
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*self.products, *self.named]
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.recipe.name or "run"
+
+    @property
+    def mosaic(self) -> Mosaic:
+        """The last mosaic.
+
+        Raises
+        ------
+        ConfigError
+            The run made none.
+        """
+        found = self.latest((Mosaic,))
+        if found is None:
+            raise ConfigError(f"{self.name} made no mosaic", hint="add a line `coadd` to the cell")
+        return found  # type: ignore[return-value]
+
+    def latest(self, wanted: tuple[type, ...]) -> Product | None:
+        """The latest product of one of the wanted classes, or None."""
+        for product in reversed(list(self.products.values())):
+            if isinstance(product, wanted):
+                return product
+        return None
+
+    def table(self, stage: str) -> pd.DataFrame:
+        """DataFrame of a stage."""
+        if stage not in self and stage in {"image", "frames"}:
+            stage = "images"
+        try:
+            return self[stage].table
+        except KeyError:
+            from nbmosaic.pipeline.recipe import did_you_mean
+
+            known = [*self.products, *self.named]
+            raise ConfigError(f"{self.name} has no stage {stage!r}", hint=did_you_mean(stage, known) or f"it has {', '.join(known)}") from None
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Quicklook of the mosaic with sky coordinates; returns Axes."""
+        return self.mosaic.plot(ax=ax, **options)
+
+    def residuals(self) -> pd.DataFrame:
+        """Difference of every overlap before and after correction."""
+        background = self.latest((Background,))
+        if not isinstance(background, Background):
+            raise ConfigError(f"{self.name} has no background model", hint="add a line `background` to the cell")
+        return background.residuals
+
+    def save(self, path: str, *, overwrite: bool = False) -> Run:
+        """Write the mosaic to a FITS file."""
+        from nbmosaic.pipeline.files import save_product
+
+        save_product(self.mosaic, str(path), overwrite=overwrite)
+        return self
+
+    def to_python(self) -> str:
+        """The run as Python code, stage by stage."""
+        from nbmosaic.pipeline.code import python_code
+
+        return python_code(self.recipe)
+
+    def __repr__(self) -> str:
+        from nbmosaic.pipeline.quicklook import run_text
+
+        try:
+            return run_text(self)
+        except Exception as error:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
+            return f"<Run {self.name}: {type(error).__name__}: {error}>"
+
+    def _repr_html_(self) -> str:
+        from nbmosaic.pipeline.quicklook import run_html
+
+        try:
+            return run_html(self)
+        except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
+            from nbmosaic.views.html import preformatted
+
+            return preformatted(repr(self))
+
+
+class _Books:
+    """What a run has made so far."""
+
+    def __init__(self, recipe: Recipe, base: Run | None) -> None:
+        self.recipe = recipe
+        self.records = [StepRecord(step=step) for step in recipe.steps]
+        self.order: list[Product] = list(base.products.values()) if base else []
+        self.products: dict[str, Product] = dict(base.products) if base else {}
+        self.named: dict[str, Product] = dict(base.named) if base else {}
+        self.warnings: list[str] = []
+
+    def latest(self, wanted: tuple[type, ...]) -> Product | None:
+        return next((product for product in reversed(self.order) if isinstance(product, wanted)), None)
+
+    def add(self, step: Step, product: Product) -> None:
+        self.order.append(product)
+        self.products.pop(step.stage, None)  # a stage that runs again moves to the end
+        self.products[step.stage] = product
+        if step.name:
+            self.named[step.name] = product
+
+    def run(self) -> Run:
+        return Run(self.recipe, tuple(self.records), MappingProxyType(self.products), MappingProxyType(self.named), tuple(self.warnings))
+
+
+def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None) -> Run:
+    """Carry out a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The steps.
+    execution : Execution
+        How to run them; a step's own options go before it.
+    base : Run, optional
+        A run whose products are already there.
+
+    Returns
+    -------
+    Run
+        Products, log and warnings.
+
+    Raises
+    ------
+    NbmosaicError
+        The first error; its ``context["run"]`` holds the run as far as it came, ``context["line"]`` and ``context["text"]`` the line of the cell.
+    """
+    check_flow(recipe, base=base)
+    books = _Books(recipe, base)
+    for number, step in enumerate(recipe.steps):
+        began = time.perf_counter()
+        try:
+            product, n_in, said = _run_step(step, books, execution)
+        except KeyboardInterrupt:
+            books.records[number] = replace(books.records[number], state="failed", seconds=time.perf_counter() - began)
+            where = f"line {step.line} " if step.line else ""
+            cancelled = MosaicCancelled(f"stopped in {where}({step.stage})", hint="finished stages are kept in the run")
+            raise _placed(cancelled, step, books) from None
+        except NbmosaicError as error:
+            books.records[number] = replace(books.records[number], state="failed", seconds=time.perf_counter() - began)
+            raise _placed(error, step, books)  # noqa: B904 - it is the same exception
+        books.add(step, product)
+        books.warnings += said
+        n_out = len(product) if hasattr(product, "__len__") else None
+        books.records[number] = StepRecord(
+            step=step, state="ran", n_in=n_in, n_out=n_out, key=product.key_number, seconds=time.perf_counter() - began
+        )
+    return books.run()
+
+
+def _placed(error: NbmosaicError, step: Step, books: _Books) -> NbmosaicError:
+    """The error with the place in the cell and the run so far."""
+    error.context.setdefault("line", step.line)
+    error.context.setdefault("text", step.text)
+    error.context.setdefault("stage", step.stage)
+    error.context["run"] = books.run()
+    return error
+
+
+def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product, int | None, list[str]]:
+    stage = stage_signature(step.stage)
+    inputs = _inputs(step, stage, books)
+    options = dict(step.options)
+    for name, value in _run_options(execution).items():
+        if name in stage.options:
+            options.setdefault(name, value)
+    first = next(iter(inputs.values()), None)
+    n_in = len(first) if hasattr(first, "__len__") else None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if stage.many_words:
+            product = stage.function(*inputs.values(), *step.words, **options)
+        else:
+            product = stage.function(**inputs, **dict(zip(stage.words, step.words, strict=False)), **options)
+    for warning in caught:
+        if not issubclass(warning.category, NbmosaicWarning) and not _from_libraries(warning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    said = dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, NbmosaicWarning))
+    return product, n_in, list(said)
+
+
+def _from_libraries(warning: warnings.WarningMessage) -> bool:
+    """Astropy mends many headers and says so each time; what matters of that is in our own warnings."""
+    return warning.category.__module__.startswith("astropy")
+
+
+def _run_options(execution: Execution) -> dict[str, Any]:
+    values = {
+        "jobs": execution.jobs,
+        "executor": execution.executor,
+        "max_memory": execution.max_memory,
+        "scratch": execution.scratch,
+        "progress": execution.progress,
+    }
+    return {name: values[name] for name in RUN_OPTIONS}
+
+
+def _inputs(step: Step, stage: StageSignature, books: _Books) -> dict[str, Any]:
+    inputs: dict[str, Any] = {}
+    for name, wanted in stage.inputs.items():
+        if name in step.inputs:
+            inputs[name] = step.inputs[name]
+        elif (found := books.latest(wanted)) is not None:
+            inputs[name] = found
+        elif name in stage.optional_inputs:
+            inputs[name] = None
+    return inputs
+
+
+def made_by(wanted: tuple[type, ...]) -> str:
+    """Name of the stage that makes one of these products, for messages."""
+    makers = {"Frames": "images", "Grid": "header", "Projected": "project", "Corrected": "correct", "Product": "images"}
+    return next((makers.get(cls.__name__, cls.__name__.lower()) for cls in reversed(wanted)), "images").replace("mosaic", "coadd")
+
+
+def check_flow(recipe: Recipe, *, base: Run | None = None) -> None:
+    """Check, before anything runs, that every step finds its inputs.
+
+    Raises
+    ------
+    CellError
+        A stage is unknown, or a product that it needs is not made before it.
+    """
+    import typing
+
+    from nbmosaic.pipeline.registry import product_types
+
+    made: list[type] = [type(product) for product in base.products.values()] if base else []
+    for step in recipe.steps:
+        stage = stage_signature(step.stage)
+        for name, wanted in stage.inputs.items():
+            if name in step.inputs or name in stage.optional_inputs or any(issubclass(cls, wanted) for cls in made):
+                continue
+            maker = made_by(wanted)
+            raise CellError(
+                f"{step.stage} needs {' or '.join(cls.__name__ for cls in wanted)}",
+                hint=f"add a line `{maker}` before it",
+                line=step.line,
+                text=step.text,
+                column=0,
+            )
+        made += product_types(typing.get_type_hints(stage.function)["return"])
+
+
+def projected_of(run: Run) -> Projected | None:
+    """The projected frames of a run, if it has some."""
+    found = run.latest((Projected, Corrected))
+    return found.projected if isinstance(found, Corrected) else found  # type: ignore[return-value]
