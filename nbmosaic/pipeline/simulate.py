@@ -234,12 +234,26 @@ def simulate(
         )
         turn = float(rng.uniform(-rotation, rotation))
         kind = kinds[index % len(kinds)]
-        name = f"frame_{index:03d}_{kind}.fits"
-        frames.append(_make_frame(name, kind, shape, place * scale_arcsec, turn, plane, scale_arcsec, sky, detector, rng, seed))
+        frames.append(
+            _make_frame(
+                name=f"frame_{index:03d}_{kind}.fits",
+                kind=kind,
+                shape=shape,
+                offset_arcsec=place * scale_arcsec,
+                rotation=turn,
+                plane=plane,
+                scale_arcsec=scale_arcsec,
+                sky=sky,
+                detector=detector,
+                rng=rng,
+                seed=seed,
+            )
+        )
     return Simulation(frames=tuple(frames), model=sky, detector=detector)
 
 
 def _make_frame(
+    *,
     name: str,
     kind: str,
     shape: tuple[int, int],
