@@ -56,7 +56,7 @@ class Product:
         return pd.DataFrame()
 
     def __repr__(self) -> str:
-        from nbmosaic.views.text import product_text
+        from nbmosaic.pipeline.quicklook import product_text
 
         try:
             return product_text(self.title, self.table)
@@ -64,12 +64,12 @@ class Product:
             return f"<{type(self).__name__}: {type(error).__name__}: {error}>"
 
     def _repr_html_(self) -> str:
-        from nbmosaic.views.html import product_html
+        from nbmosaic.pipeline.quicklook import product_html
 
         try:
             return product_html(self.title, self.table)
         except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
-            from nbmosaic.views.html import preformatted
+            from nbmosaic.pipeline.quicklook import preformatted
 
             return preformatted(repr(self))
 
@@ -118,7 +118,7 @@ class Frames(Product):
     def plot(self, ax: Any = None) -> Any:
         """Outlines of the frames on the sky; returns Axes."""
         from nbmosaic.core.geometry.sky import frame_footprint
-        from nbmosaic.views.figures import plot_footprints
+        from nbmosaic.views.mosaic_figures import plot_footprints
 
         return plot_footprints([frame_footprint(info.wcs, info.shape) for info in self.infos], names=self.names, ax=ax)
 
@@ -479,7 +479,7 @@ class Mosaic(Product):
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Quicklook with sky coordinates; returns Axes."""
-        from nbmosaic.views.figures import plot_image
+        from nbmosaic.views.mosaic_figures import plot_image
 
         return plot_image(self.data, self.wcs, unit=self.unit, ax=ax, **options)
 

@@ -163,7 +163,7 @@ class Run(Mapping[str, Product]):
         try:
             return run_html(self)
         except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
-            from nbmosaic.views.html import preformatted
+            from nbmosaic.pipeline.quicklook import preformatted
 
             return preformatted(repr(self))
 
