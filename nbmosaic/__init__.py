@@ -1,1 +1,97 @@
-"""nbmosaic."""
+"""nbmosaic: background-matched mosaics of the sky in one notebook cell.
+
+Nothing heavy is imported here: every public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbmosaic.errors import NbmosaicError, NbmosaicWarning
+    from nbmosaic.pipeline.mosaic import mosaic
+    from nbmosaic.pipeline.run import Run
+    from nbmosaic.pipeline.simulate import simulate_frames
+    from nbmosaic.pipeline.stages import (
+        background,
+        coadd,
+        correct,
+        cutout,
+        header,
+        images,
+        overlaps,
+        project,
+        read,
+        save,
+        show,
+        shrink,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "NbmosaicError": "nbmosaic.errors",
+    "NbmosaicWarning": "nbmosaic.errors",
+    "Run": "nbmosaic.pipeline.run",
+    "background": "nbmosaic.pipeline.stages",
+    "coadd": "nbmosaic.pipeline.stages",
+    "correct": "nbmosaic.pipeline.stages",
+    "cutout": "nbmosaic.pipeline.stages",
+    "header": "nbmosaic.pipeline.stages",
+    "images": "nbmosaic.pipeline.stages",
+    "mosaic": "nbmosaic.pipeline.mosaic",
+    "overlaps": "nbmosaic.pipeline.stages",
+    "project": "nbmosaic.pipeline.stages",
+    "read": "nbmosaic.pipeline.stages",
+    "save": "nbmosaic.pipeline.stages",
+    "show": "nbmosaic.pipeline.stages",
+    "shrink": "nbmosaic.pipeline.stages",
+    "simulate_frames": "nbmosaic.pipeline.simulate",
+}
+
+__all__ = [
+    "NbmosaicError",
+    "NbmosaicWarning",
+    "Run",
+    "background",
+    "coadd",
+    "correct",
+    "cutout",
+    "header",
+    "images",
+    "mosaic",
+    "overlaps",
+    "project",
+    "read",
+    "save",
+    "show",
+    "shrink",
+    "simulate_frames",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'nbmosaic' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Public names, for completion."""
+    return sorted({*__all__, "__version__", "load_ipython_extension", "unload_ipython_extension"})
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext nbmosaic``."""
+    from nbmosaic.notebook.extension import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """``%unload_ext nbmosaic``."""
+    from nbmosaic.notebook.extension import unload
+
+    unload(ipython)

@@ -1,0 +1,133 @@
+"""The read and save stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbmosaic.errors import FormatError, InputError
+from nbmosaic.pipeline.products import Background, Frames, Grid, Mosaic, Overlaps, Product, Table
+from nbmosaic.pipeline.quicklook import Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["read_file", "save_product"]
+
+TABLE_SUFFIXES = (".tbl", ".csv", ".ecsv")
+TEMPLATE_SUFFIXES = (".hdr", ".txt", ".head")
+IMAGE_SUFFIXES = (".fits", ".fit", ".fts")
+
+
+def read_file(path: str) -> Frames | Grid | Table:
+    """A table, a header template or FITS frames.
+
+    Raises
+    ------
+    FormatError
+        The file is missing or not what its name says.
+    """
+    name = str(path).lower()
+    if name.endswith(TABLE_SUFFIXES):
+        from nbmosaic.io.tables import read_table
+
+        return Table(read_table(Path(path)), str(path))
+    if name.endswith(TEMPLATE_SUFFIXES):
+        from nbmosaic.io.templates import read_template
+
+        return Grid(read_template(Path(path)))
+    from nbmosaic.pipeline.stages import images
+
+    return images(path)
+
+
+def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
+    """Write a product to a file, under a temporary name first.
+
+    Raises
+    ------
+    InputError
+        The product has no such form.
+    FormatError
+        The file exists (without `overwrite`) or cannot be written.
+    """
+    from nbmosaic.io.fits_write import check_output
+
+    target = Path(path)
+    name = target.name.lower()
+    check_output(target, overwrite=overwrite)
+    if name.endswith(IMAGE_SUFFIXES):
+        _save_mosaic(_as_mosaic(product, path), target, overwrite=overwrite)
+    elif name.endswith(TABLE_SUFFIXES):
+        _save_table(product, target)
+    elif name.endswith(TEMPLATE_SUFFIXES):
+        if not isinstance(product, Grid):
+            raise InputError(f"{type(product).__name__} is not a grid: it cannot be saved as {path}", hint="save it as .tbl or .csv")
+        _replace(target, product.text.encode("ascii"))
+    elif name.endswith(".png"):
+        from nbmosaic.pipeline.quicklook import picture
+
+        drawn = product if isinstance(product, Picture) else picture(product, kind=None, width=8)
+        _replace(target, drawn.png)
+    else:
+        raise InputError(f"{path} has no known ending", hint="use .fits, .png, .hdr, .tbl, .csv or .ecsv")
+    return product
+
+
+def _as_mosaic(product: Product, path: str) -> Mosaic:
+    if not isinstance(product, Mosaic):
+        raise InputError(f"{type(product).__name__} is not a mosaic: it cannot be saved as {path}", hint="save it as .tbl or .csv, or coadd first")
+    return product
+
+
+def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
+    from nbmosaic.io.fits_write import MosaicWriter
+    from nbmosaic.types import MosaicGrid
+
+    with MosaicWriter(
+        target,
+        MosaicGrid(mosaic.wcs, mosaic.shape),
+        unit=mosaic.unit,
+        area_dtype=mosaic.area.dtype,
+        count_dtype=mosaic.count.dtype,
+        variance=mosaic.variance is not None,
+        provenance=mosaic.provenance,
+        overwrite=overwrite,
+    ) as writer:
+        for y in range(0, mosaic.shape[0], 128):
+            rows = slice(y, y + 128)
+            writer.write(
+                y,
+                data=mosaic.data[rows],
+                area=mosaic.area[rows],
+                count=mosaic.count[rows],
+                variance=None if mosaic.variance is None else mosaic.variance[rows],
+            )
+
+
+def _save_table(product: Product, target: Path) -> None:
+    from nbmosaic.io.tables import write_table
+
+    table: pd.DataFrame = product.table
+    if not len(table.columns):
+        raise InputError(f"{type(product).__name__} has no table to save", hint="save a product of images, overlaps or background")
+    kind = {Overlaps: "fits", Background: "corrections", Frames: "images"}.get(type(product), "plain")
+    part = target.with_name(f".{target.name}.part")
+    try:
+        write_table(part, table, kind=kind)
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"cannot write {target}: {error.strerror}", hint="choose another folder", path=str(target)) from error
+
+
+def _replace(target: Path, content: bytes) -> None:
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FormatError(f"cannot write {target}: {error.strerror}", hint="choose another folder", path=str(target)) from error
