@@ -1,0 +1,147 @@
+"""The house: which layer may import which, what stays lazy, how large things may grow."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbmosaic
+import pytest
+
+PACKAGE = Path(nbmosaic.__file__).parent
+LEAVES = {"errors", "_types"}
+ALLOWED = {
+    "errors": set(),
+    "_types": set(),
+    "types": LEAVES,
+    "core": {"types", *LEAVES},
+    "io": {"types", *LEAVES},
+    "views": {"types", *LEAVES},
+    "pipeline": {"core", "io", "views", "types", *LEAVES},
+    "compat": {"pipeline", "core", "io", "types", *LEAVES},
+    "notebook": {"pipeline", "views", "types", *LEAVES},
+    "cli": {"pipeline", "views", "compat", *LEAVES},
+    "__main__": {"cli"},
+}
+BANNED = {
+    "core": {"os", "pathlib", "logging", "matplotlib", "IPython", "ipywidgets", "traitlets", "dask", "distributed", "pandas", "astropy.io", "io"},
+    "types": {"matplotlib", "IPython", "ipywidgets", "pandas", "numba", "scipy", "astropy.io"},
+    "io": {"matplotlib", "IPython", "ipywidgets", "numba", "scipy"},
+    "views": {"IPython", "ipywidgets", "traitlets", "numba", "matplotlib.pyplot"},
+    "pipeline": {"IPython", "ipywidgets", "traitlets", "matplotlib.pyplot", "dask", "distributed"},
+}
+LAZY = ("IPython", "ipywidgets", "matplotlib", "lmfit", "numba", "dask", "pandas", "astropy", "scipy")
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer_of(path: Path) -> str:
+    """First part of the module's name below the package (the root itself is '')."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def type_checking_only(tree: ast.Module) -> set[int]:
+    """Ids of the nodes below ``if TYPE_CHECKING``."""
+    hidden = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            hidden |= {id(child) for child in ast.walk(node)}
+    return hidden
+
+
+def imported(path: Path) -> list[tuple[str, int]]:
+    """Absolute names of all modules that a file imports, wherever in the file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = type_checking_only(tree)
+    names = []
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            names += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.append((node.module or "", node.lineno))
+            names += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    layer = layer_of(path)
+    wrong = []
+    for name, line in imported(path):
+        if name.startswith("nbmosaic."):
+            other = name.split(".")[1]
+            known = other in ALLOWED
+            if layer and known and other != layer and other not in ALLOWED[layer]:
+                wrong.append(f"line {line}: {layer} imports {other}")
+        for banned in BANNED.get(layer, ()):
+            if name == banned or name.startswith(banned + "."):
+                wrong.append(f"line {line}: {layer} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_geometry_knows_world_coordinates() -> None:
+    for path in (PACKAGE / "core").rglob("*.py"):
+        if path.parent.name == "geometry":
+            continue
+        assert not [name for name, _ in imported(path) if name.startswith("astropy")], path
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_sizes(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 450, f"{path.name} has {text.count(chr(10))} lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            documented = ast.get_docstring(node) is not None
+            first = node.body[1] if documented and len(node.body) > 1 else node.body[0]
+            body = (node.end_lineno or 0) - first.lineno + 1
+            assert body <= 80, f"{path.name}: {node.name} has {body} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_all_is_there_and_sorted(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree) or path.name == "__init__.py", f"{path} has no docstring"
+    exported = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+    ]
+    if path.name not in {"__init__.py", "__main__.py"}:
+        assert exported, f"{path} has no __all__"
+    for names in exported:
+        assert names == sorted(names), f"{path}: __all__ is not sorted"
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    for name in nbmosaic.__all__:
+        thing = getattr(nbmosaic, name)
+        assert (thing.__doc__ or "").strip(), name
+    assert set(nbmosaic.__all__) <= set(dir(nbmosaic))
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules loaded after `code` ran in a fresh interpreter."""
+    script = f"{code}\nimport json, sys; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_is_light() -> None:
+    assert not loaded_after("import nbmosaic") & {*LAZY, "numpy"}
+
+
+def test_extension_is_light() -> None:
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.run_line_magic('load_ext', 'nbmosaic')"
+    )
+    assert not loaded_after(code) & {"matplotlib", "ipywidgets", "lmfit", "numba", "dask", "pandas", "astropy", "scipy"}
