@@ -6,8 +6,9 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nbmosaic.errors import NbmosaicWarning
 from nbmosaic.pipeline import stages
@@ -17,7 +18,10 @@ from nbmosaic.pipeline.registry import RUN_OPTIONS
 from nbmosaic.pipeline.run import Run, run_recipe
 from nbmosaic.pipeline.stages import Combine, Conserve, Method, System, Weight
 
-__all__ = ["mosaic", "mosaic_recipe"]
+if TYPE_CHECKING:
+    from nbmosaic.pipeline.signatures import Parameter
+
+__all__ = ["mosaic", "mosaic_parameters", "mosaic_recipe"]
 
 
 def mosaic(
@@ -142,3 +146,13 @@ def _changed(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
 
 def _same(value: Any, default: Any) -> bool:
     return value is default or (isinstance(value, str | int | float | bool | tuple) and type(value) is type(default) and value == default)
+
+
+def mosaic_parameters() -> list[Parameter]:
+    """Parameters of `mosaic` with the help that the stages give them."""
+    from nbmosaic.pipeline.signatures import StageSpec
+
+    helped = {parameter.name: parameter.help for function in stages.STAGES for parameter in StageSpec.from_function(function).options}
+    words = {parameter.name: parameter.help for parameter in StageSpec.from_function(stages.header).words}
+    spec = StageSpec.from_function(mosaic)
+    return [replace(parameter, help=helped.get(parameter.name) or words.get(parameter.name) or parameter.help) for parameter in spec.options]

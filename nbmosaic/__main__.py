@@ -1,0 +1,9 @@
+"""``python -m nbmosaic``."""
+
+import sys
+
+from nbmosaic.cli import main
+
+__all__: list[str] = []
+
+sys.exit(main())

@@ -1,0 +1,138 @@
+"""The command ``nbmosaic``: mosaics, the demonstration, and compiling the kernels ahead."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbmosaic.errors import NbmosaicError, NbmosaicWarning
+
+if TYPE_CHECKING:
+    from nbmosaic.pipeline.signatures import Parameter
+
+__all__ = ["main"]
+
+HIDDEN = {"paths", "output", "overwrite", "executor", "progress"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after ``nbmosaic`` (default: those of the process).
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 an error of the input, 2 wrong usage, 130 stopped by the user.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(full=words[:1] == ["mosaic"])
+    chosen = parser.parse_args(words)
+    if not hasattr(chosen, "run"):
+        parser.print_help()
+        return 2
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", NbmosaicWarning)
+            status: int = chosen.run(chosen)
+    except NbmosaicError as error:
+        print(f"nbmosaic: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("nbmosaic: stopped", file=sys.stderr)
+        return 130
+    return status
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"nbmosaic: warning: {message}", file=sys.stderr)
+
+
+def _parser(*, full: bool) -> argparse.ArgumentParser:
+    from nbmosaic import __version__
+
+    parser = argparse.ArgumentParser(prog="nbmosaic", description="Background-matched mosaics of the sky.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"nbmosaic {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_mosaic(commands.add_parser("mosaic", help="frames to one background-matched mosaic", allow_abbrev=False), full=full)
+    demo = commands.add_parser("demo", help="simulate frames, make their mosaic, and a small report", allow_abbrev=False)
+    demo.add_argument("--folder", default="nbmosaic-demo", help="where the files go (default: nbmosaic-demo)")
+    demo.add_argument("--seed", type=int, default=1, help="seed of the simulated sky (default: 1)")
+    demo.set_defaults(run=_run_demo)
+    warm = commands.add_parser("warmup", help="compile the kernels now, so that the first run is quick", allow_abbrev=False)
+    warm.set_defaults(run=_run_warmup)
+    return parser
+
+
+def _add_mosaic(parser: argparse.ArgumentParser, *, full: bool) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="FITS files, patterns or folders")
+    parser.add_argument("--output", "-o", required=True, metavar="F", help="the mosaic (FITS)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--quiet", "-q", action="store_true", help="say nothing but warnings and errors")
+    parser.set_defaults(run=_run_mosaic, options=())
+    if not full:  # reading the signatures takes time that the other commands need not spend
+        return
+    from nbmosaic.pipeline.mosaic import mosaic_parameters
+
+    options = [parameter for parameter in mosaic_parameters() if parameter.name not in HIDDEN]
+    for parameter in options:
+        _add_option(parser, parameter)
+    parser.set_defaults(options=tuple(parameter.name for parameter in options))
+
+
+def _add_option(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
+    text = parameter.help.replace("%", "%%")
+    if parameter.takes.is_flag:
+        parser.add_argument(parameter.flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+        return
+
+    def convert(word: str) -> Any:
+        try:
+            return parameter.takes.from_text(word)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"cannot be {word!r}: expects {parameter.takes.expects}") from None
+
+    parser.add_argument(parameter.flag, type=convert, default=argparse.SUPPRESS, metavar=parameter.name.upper(), help=text)
+
+
+def _run_mosaic(chosen: argparse.Namespace) -> int:
+    from nbmosaic.pipeline.mosaic import mosaic
+    from nbmosaic.pipeline.progress import TextProgress
+
+    options = {name: getattr(chosen, name) for name in chosen.options if hasattr(chosen, name)}
+    progress = None if chosen.quiet else TextProgress()
+    run = mosaic(chosen.files, output=chosen.output, overwrite=chosen.overwrite, progress=progress, **options)
+    if not chosen.quiet:
+        print(run)
+        print(f"wrote {chosen.output}")
+    return 0
+
+
+def _run_demo(chosen: argparse.Namespace) -> int:
+    from nbmosaic.pipeline.demo import make_demo
+
+    result = make_demo(chosen.folder, seed=chosen.seed)
+    print(result.run)
+    print(f"frames:   {result.frames}")
+    print(f"mosaic:   {result.mosaic}")
+    print(f"pictures: {result.before}, {result.after}")
+    print(f"report:   {result.report}")
+    print(f"error of the mosaic against the noise-free sky: {result.error_before:.2f} DN rms without matching, {result.error_after:.2f} DN with it")
+    return 0
+
+
+def _run_warmup(_: argparse.Namespace) -> int:
+    from nbmosaic.pipeline.warm import warm_up
+
+    print(f"kernels compiled and cached in {warm_up():.1f} s")
+    return 0

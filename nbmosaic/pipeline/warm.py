@@ -1,0 +1,23 @@
+"""Compile the kernels ahead of their first use."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["warm_up"]
+
+
+def warm_up() -> float:
+    """Compile every kernel with the signatures that runs use, into numba's cache; returns the seconds taken.
+
+    A first run compiles what it needs by itself (half a minute); images and Binder call this when they are built.
+    """
+    from nbmosaic.core import coadd
+    from nbmosaic.core.matching import planes
+    from nbmosaic.core.resampling import resample
+
+    began = time.perf_counter()
+    resample.warmup()
+    planes.warmup()
+    coadd.warmup()
+    return time.perf_counter() - began
