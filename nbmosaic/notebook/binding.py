@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 from nbmosaic.notebook.cellspec import OptionWord, StageLine
 from nbmosaic.notebook.cellwords import Expr, Place, Word
+from nbmosaic.notebook.registry import Registry
 from nbmosaic.notebook.scope import Late, convert, evaluate, names_in, python_source
-from nbmosaic.notebook.stagespec import Parameter, Registry, StageSpec, closest
-from nbmosaic.notebook.values import ProductClass
 from nbmosaic.pipeline.execution import Progress
 from nbmosaic.pipeline.recipe import Recipe, Step
+from nbmosaic.pipeline.signatures import Parameter, StageSpec, closest
+from nbmosaic.pipeline.values import ProductClass
 
 __all__ = ["Backend", "BoundStep", "bind_cell", "bind_options"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nbmosaic.notebook.binding import BoundStep
 from nbmosaic.notebook.scope import Late
-from nbmosaic.notebook.stagespec import Parameter
+from nbmosaic.pipeline.signatures import Parameter
 
 __all__ = ["to_python"]
 

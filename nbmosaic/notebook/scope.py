@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbmosaic.notebook.cellwords import Expr, Word
-from nbmosaic.notebook.stagespec import closest
-from nbmosaic.notebook.values import ProductClass, ValueType
+from nbmosaic.pipeline.signatures import closest
+from nbmosaic.pipeline.values import ProductClass, ValueType
 
 __all__ = ["Late", "convert", "evaluate", "names_in", "python_source"]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nbmosaic.notebook.cellwords import Place
-from nbmosaic.notebook.values import NamedClass, ProductClass, ValueType, annotations_of, value_type
+from nbmosaic.pipeline.values import NamedClass, ProductClass, ValueType, annotations_of, value_type
 
-__all__ = ["Parameter", "Registry", "StageSpec", "closest"]
+__all__ = ["Parameter", "StageSpec", "closest"]
 
 Role = Literal["input", "word", "words", "option"]
 
@@ -148,51 +147,6 @@ class StageSpec:
         if name.startswith("no_") and name[3:] in known and bool in known[name[3:]].takes.scalars:
             return known[name[3:]], True
         return None
-
-
-class Registry(Mapping[str, StageSpec]):
-    """Stages by name, in the order of work.
-
-    Parameters
-    ----------
-    functions : iterable of callable
-        The stage functions.
-    """
-
-    def __init__(self, functions: Iterable[Callable[..., Any]]) -> None:
-        self._stages = {spec.name: spec for spec in map(StageSpec.from_function, functions)}
-
-    def __getitem__(self, name: str) -> StageSpec:
-        return self._stages[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stages)
-
-    def __len__(self) -> int:
-        return len(self._stages)
-
-    def find(self, name: str, place: Place) -> StageSpec:
-        """Find the stage of this name.
-
-        Raises
-        ------
-        CellError
-            There is none; with the nearest name.
-        """
-        if name in self._stages:
-            return self._stages[name]
-        near = closest(name, self._stages)
-        hint = f"did you mean {near}?  %mosaic lists the stages" if near else f"stages: {', '.join(self._stages)}"
-        raise place.error(f"there is no stage {name!r}", hint=hint)
-
-    def makers(self, wanted: ValueType) -> dict[ProductClass, str]:
-        """Wanted classes that a stage makes, with the first such stage; stages that turn a class into itself (cutout) and general classes aside."""
-        found: dict[ProductClass, str] = {}
-        for cls in wanted.classes:
-            for spec in self._stages.values():
-                if spec.flows == (cls,) and not any(parameter.takes.holds(spec.flows) for parameter in spec.inputs):
-                    found.setdefault(cls, spec.name)
-        return found
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
