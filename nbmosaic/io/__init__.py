@@ -1,0 +1,1 @@
+"""Files to types and types to files: FITS images, header templates, tables."""
