@@ -127,7 +127,9 @@ def _run_demo(chosen: argparse.Namespace) -> int:
     print(f"mosaic:   {result.mosaic}")
     print(f"pictures: {result.before}, {result.after}")
     print(f"report:   {result.report}")
-    print(f"error of the mosaic against the noise-free sky: {result.error_before:.2f} DN rms without matching, {result.error_after:.2f} DN with it")
+    print(
+        f"error of the mosaic against the noise-free sky: {result.error_before:.2f} DN rms without matching, {result.error_after:.2f} DN with it"
+    )
     return 0
 
 

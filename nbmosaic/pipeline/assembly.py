@@ -19,9 +19,7 @@ from nbmosaic.pipeline.store import ScratchFolder
 __all__ = ["assemble", "provenance"]
 
 
-def assemble(
-    frames: Corrected | Projected, *, options: CoaddOptions, output: str | None, overwrite: bool, execution: Execution
-) -> Mosaic:
+def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: str | None, overwrite: bool, execution: Execution) -> Mosaic:
     """Make the mosaic of projected frames.
 
     Raises
@@ -53,7 +51,9 @@ def assemble(
         )
     scratch = None if output is not None else ScratchFolder(execution.scratch_folder())
     path = Path(output) if output is not None else scratch.path / "mosaic.fits"  # type: ignore[union-attr]
-    return _into_file(frames, path, overwrite=overwrite, options=options, execution=execution, unit=unit, notes=notes, dtypes=dtypes, owner=scratch)
+    return _into_file(
+        frames, path, overwrite=overwrite, options=options, execution=execution, unit=unit, notes=notes, dtypes=dtypes, owner=scratch
+    )
 
 
 def _into_file(
@@ -100,7 +100,9 @@ def _into_file(
 
 def _check_filled(filled: int, n_frames: int) -> None:
     if filled == 0:
-        raise EmptyMosaicError(f"none of the {n_frames} frames puts a valid pixel on the template", hint="check the template's centre and size")
+        raise EmptyMosaicError(
+            f"none of the {n_frames} frames puts a valid pixel on the template", hint="check the template's centre and size"
+        )
 
 
 def _dtypes(projected: Projected, n_frames: int) -> dict[str, np.dtype[Any]]:
@@ -145,4 +147,3 @@ def _key(projected: Projected, index: int) -> str:
     from nbmosaic.io.hashes import content_key
 
     return str(content_key(projected.frames.infos[index]))
-

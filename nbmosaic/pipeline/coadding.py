@@ -86,7 +86,7 @@ def coadd_frames(source: Projected | Corrected, grid: MosaicGrid, sink: Sink, *,
     """Add the frames up, band by band; returns the number of pixels that got a value."""
     projected, model = (source.projected, source.background.model) if isinstance(source, Corrected) else (source, None)
     infos = frames_in_order(projected, combine=options.combine)
-    bands = _bands(projected, infos, grid, options, execution)
+    bands = _bands(infos, grid, execution)
     maker = _BandMaker(projected, model, infos, grid, options)
     filled = 0
     execution.progress.start("coadd", len(bands))
@@ -102,9 +102,7 @@ def coadd_frames(source: Projected | Corrected, grid: MosaicGrid, sink: Sink, *,
     return filled
 
 
-def _bands(
-    projected: Projected, infos: Sequence[ProjectedInfo], grid: MosaicGrid, options: CoaddOptions, execution: Execution
-) -> list[PixelBox]:
+def _bands(infos: Sequence[ProjectedInfo], grid: MosaicGrid, execution: Execution) -> list[PixelBox]:
     """Bands of rows such that what all threads hold at once stays in the memory budget."""
     ny, nx = grid.shape
     depth = _depth(infos, grid)

@@ -6,7 +6,8 @@ import keyword
 from typing import Any
 
 from nbmosaic.pipeline.recipe import Recipe, Step
-from nbmosaic.pipeline.registry import StageSignature, product_types, stage_signature
+from nbmosaic.pipeline.registry import product_classes, stage_spec
+from nbmosaic.pipeline.signatures import StageSpec
 
 __all__ = ["python_code"]
 
@@ -19,33 +20,39 @@ def python_code(recipe: Recipe) -> str:
     lines = ["import nbmosaic", ""]
     made: list[tuple[str, tuple[type, ...]]] = []
     for step in recipe.steps:
-        stage = stage_signature(step.stage)
+        stage = stage_spec(step.stage)
         variable = step.name or _variable(step.stage)
         arguments = [*_inputs(step, stage, made), *(_literal(word) for word in step.words), *_options(step)]
         lines.append(f"{variable} = nbmosaic.{step.stage}({', '.join(arguments)})")
-        import typing
-
-        made.append((variable, product_types(typing.get_type_hints(stage.function)["return"])))
+        made.append((variable, tuple(cls for cls in stage.flows if isinstance(cls, type))))
     return "\n".join(lines) + "\n"
 
 
 def _variable(stage: str) -> str:
     """A name that does not hide the function."""
-    names = {"images": "frames", "header": "grid", "project": "projected", "overlaps": "pairs", "background": "planes", "correct": "corrected"}
+    names = {
+        "images": "frames",
+        "header": "grid",
+        "project": "projected",
+        "overlaps": "pairs",
+        "background": "planes",
+        "correct": "corrected",
+    }
     return names.get(stage, "mosaic" if stage in {"coadd", "cutout", "shrink"} else f"{stage}_result")
 
 
-def _inputs(step: Step, stage: StageSignature, made: list[tuple[str, tuple[type, ...]]]) -> list[str]:
+def _inputs(step: Step, stage: StageSpec, made: list[tuple[str, tuple[type, ...]]]) -> list[str]:
     arguments = []
-    for name, wanted in stage.inputs.items():
-        if name in step.inputs:
-            arguments.append(_literal(step.inputs[name]))
+    for parameter in stage.inputs:
+        if parameter.name in step.inputs:
+            arguments.append(_literal(step.inputs[parameter.name]))
             continue
+        wanted = product_classes(parameter)
         variable = next((var for var, classes in reversed(made) if any(issubclass(cls, wanted) for cls in classes)), None)
         if variable is not None:
             arguments.append(variable)
-        elif name in stage.optional_inputs:
-            arguments.append("None")
+        elif not parameter.required:
+            arguments.append(repr(parameter.default))
     return arguments
 
 

@@ -69,7 +69,9 @@ def make_demo(folder: str | Path = "nbmosaic-demo", *, seed: int = 1) -> Demo:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FormatError(f"cannot make the folder {place}: {error.strerror}", hint="choose another with --folder", path=str(place)) from error
+        raise FormatError(
+            f"cannot make the folder {place}: {error.strerror}", hint="choose another with --folder", path=str(place)
+        ) from error
     sky = simulate_frames(place / "frames", n_frames=9, size=384, seed=seed, overwrite=True)
     target = place / "mosaic.fits"
     run = mosaic(sky.paths, output=str(target), overwrite=True)
@@ -137,7 +139,9 @@ def _report(run: Run, pictures: dict[str, bytes], errors: tuple[float, float]) -
         Section(
             "The mosaic before and after matching",
             f"The same stretch for both. Large-scale error against the noise-free sky: {errors[0]:.2f} DN before, {errors[1]:.2f} DN after.",
-            image_tag(pictures["both"], "mosaic of the frames as they are, with steps at their edges, and the same after matching, without"),
+            image_tag(
+                pictures["both"], "mosaic of the frames as they are, with steps at their edges, and the same after matching, without"
+            ),
         ),
         Section(
             "What was done",

@@ -206,9 +206,7 @@ def run_tasks(
             own.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
-    pool: Executor, function: Callable[[T], R], task: T, stage: str, name: str, died: Callable[[], Sequence[str]]
-) -> Future[R]:
+def _submit(pool: Executor, function: Callable[[T], R], task: T, stage: str, name: str, died: Callable[[], Sequence[str]]) -> Future[R]:
     try:
         return pool.submit(function, task)
     except BrokenExecutor as error:

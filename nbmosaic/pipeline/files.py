@@ -76,7 +76,9 @@ def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
 
 def _as_mosaic(product: Product, path: str) -> Mosaic:
     if not isinstance(product, Mosaic):
-        raise InputError(f"{type(product).__name__} is not a mosaic: it cannot be saved as {path}", hint="save it as .tbl or .csv, or coadd first")
+        raise InputError(
+            f"{type(product).__name__} is not a mosaic: it cannot be saved as {path}", hint="save it as .tbl or .csv, or coadd first"
+        )
     return product
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from nbmosaic.types import CoverageCells, OverlapPlanes, PixelBox, ProjectedInfo
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from nbmosaic.core.matching.planes import OverlapFit
 
 __all__ = ["fit_overlaps", "overlaps_of_table", "solve"]
 
@@ -39,7 +41,7 @@ def fit_overlaps(
     """Fit the difference of every overlapping pair of projected frames."""
     from nbmosaic.core.matching.coverage import coverage_cells
     from nbmosaic.core.matching.pairs import find_pairs
-    from nbmosaic.core.matching.planes import empty_planes
+    from nbmosaic.core.matching.planes import stack_fits
 
     infos = projected.infos
     boxes = np.array([_box_row(info.box) for info in infos], dtype=np.int64).reshape(-1, 4)
@@ -55,9 +57,9 @@ def fit_overlaps(
         )
         for i, j in find_pairs(boxes)
     ]
-    rows: list[OverlapPlanes] = []
+    rows: list[OverlapFit] = []
     execution.progress.start("overlaps", len(tasks))
-    for planes in run_tasks(
+    for fit in run_tasks(
         pair_task,
         tasks,
         execution=execution,
@@ -65,8 +67,8 @@ def fit_overlaps(
         names=[f"{task.plus.name} and {task.minus.name}" for task in tasks],
     ):
         execution.progress.advance()
-        if planes is not None:
-            rows.append(planes)
+        if fit.n_valid > 0:
+            rows.append(fit)
     projected.store.release()
     execution.progress.finish(f"{len(rows)} overlaps fitted")
     cells = coverage_cells(
@@ -77,7 +79,7 @@ def fit_overlaps(
     )
     crpix1, crpix2 = (float(value) for value in projected.grid.wcs.wcs.crpix[:2])
     return Overlaps(
-        planes=OverlapPlanes.concatenate(rows) if rows else empty_planes(),
+        planes=stack_fits(rows),
         cells=cells,
         names={info.index: info.name for info in infos},
         boxes={info.index: info.box for info in infos},
@@ -94,8 +96,8 @@ def _box_row(box: PixelBox) -> tuple[int, int, int, int]:
     return box.ymin, box.ymax, box.xmin, box.xmax
 
 
-def pair_task(task: PairTask) -> OverlapPlanes | None:
-    """Fit one pair; None if the frames share no valid pixel."""
+def pair_task(task: PairTask) -> OverlapFit:
+    """Fit one pair."""
     from nbmosaic.core.matching.planes import fit_overlap
 
     box = task.plus.box.intersection(task.minus.box)
@@ -103,7 +105,7 @@ def pair_task(task: PairTask) -> OverlapPlanes | None:
     plus, minus = read(task.plus.index, "data", box), read(task.minus.index, "data", box)
     assert plus is not None
     assert minus is not None
-    planes = fit_overlap(
+    return fit_overlap(
         plus,
         minus,
         box,
@@ -117,7 +119,6 @@ def pair_task(task: PairTask) -> OverlapPlanes | None:
         plus_index=task.plus.index,
         minus_index=task.minus.index,
     )
-    return planes if planes.n_valid[0] > 0 else None
 
 
 def overlaps_of_table(table: pd.DataFrame) -> Overlaps:
@@ -161,6 +162,7 @@ def solve(
     errors: bool | None,
 ) -> Background:
     """Solve the global background model."""
+    from nbmosaic.core.matching.apply import centre_levels
     from nbmosaic.core.matching.background import solve_background
 
     indices = np.array(sorted(overlaps.names), dtype=np.int64)
@@ -168,7 +170,8 @@ def solve(
     place = {int(index): row for row, index in enumerate(indices)}
     planes = overlaps.planes
     compact = planes.replace(
-        plus=np.array([place[int(i)] for i in planes.plus], dtype=np.int64), minus=np.array([place[int(i)] for i in planes.minus], dtype=np.int64)
+        plus=np.array([place[int(i)] for i in planes.plus], dtype=np.int64),
+        minus=np.array([place[int(i)] for i in planes.minus], dtype=np.int64),
     )
     cells = CoverageCells(
         members=tuple(tuple(place[i] for i in members) for members in overlaps.cells.members), moments=overlaps.cells.moments
@@ -188,9 +191,8 @@ def solve(
         cells=cells,
         keys=[overlaps.names[int(index)] for index in indices],
     )
-    from dataclasses import replace
-
-    return Background(model=replace(model, frames=indices[model.frames]), overlaps=overlaps)
+    level, level_stderr = centre_levels(model, boxes)
+    return Background(model=replace(model, frames=indices[model.frames], level=level, level_stderr=level_stderr), overlaps=overlaps)
 
 
 def frame_indices(chosen: Sequence[int | str], names: Any, *, option: str) -> list[int]:
@@ -205,7 +207,9 @@ def frame_indices(chosen: Sequence[int | str], names: Any, *, option: str) -> li
     for item in chosen:
         if isinstance(item, int | np.integer) or str(item).isdigit():
             if int(item) not in names:
-                raise InputError(f"{option}: there is no frame {item}", hint=f"frames are numbered {min(names)} to {max(names)}", option=option)
+                raise InputError(
+                    f"{option}: there is no frame {item}", hint=f"frames are numbered {min(names)} to {max(names)}", option=option
+                )
             found.append(int(item))
             continue
         fitting = [index for index, name in names.items() if name == item or name.endswith(str(item))]
@@ -234,6 +238,8 @@ def excluded_rows(pairs: Sequence[Any], overlaps: Overlaps) -> np.ndarray[Any, n
         i, j = frame_indices([end if isinstance(end, int) else str(end).strip() for end in ends], overlaps.names, option="exclude")
         rows = ((overlaps.planes.plus == i) & (overlaps.planes.minus == j)) | ((overlaps.planes.plus == j) & (overlaps.planes.minus == i))
         if not rows.any():
-            raise InputError(f"exclude: frames {i} and {j} do not overlap", hint="look at the table of the overlaps stage", option="exclude")
+            raise InputError(
+                f"exclude: frames {i} and {j} do not overlap", hint="look at the table of the overlaps stage", option="exclude"
+            )
         excluded |= rows
     return excluded

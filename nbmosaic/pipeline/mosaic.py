@@ -132,7 +132,9 @@ def mosaic_recipe(paths: Any, *, match: bool = True, name: str | None = None, **
     for function in wanted:
         chosen = _changed(function, options)
         # the template is a word of the header stage, not an option
-        words = items if function is stages.images else (options["template"],) if function is stages.header and options.get("template") else ()
+        words = (
+            items if function is stages.images else (options["template"],) if function is stages.header and options.get("template") else ()
+        )
         steps.append(Step(stage=function.__name__, words=words, options=MappingProxyType(chosen)))
     return Recipe(steps=tuple(steps), name=name)
 
@@ -141,7 +143,9 @@ def _changed(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
     parameters = {
         name: parameter for name, parameter in inspect.signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY
     }
-    return {name: options[name] for name, parameter in parameters.items() if name in options and not _same(options[name], parameter.default)}
+    return {
+        name: options[name] for name, parameter in parameters.items() if name in options and not _same(options[name], parameter.default)
+    }
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -155,4 +159,6 @@ def mosaic_parameters() -> list[Parameter]:
     helped = {parameter.name: parameter.help for function in stages.STAGES for parameter in StageSpec.from_function(function).options}
     words = {parameter.name: parameter.help for parameter in StageSpec.from_function(stages.header).words}
     spec = StageSpec.from_function(mosaic)
-    return [replace(parameter, help=helped.get(parameter.name) or words.get(parameter.name) or parameter.help) for parameter in spec.options]
+    return [
+        replace(parameter, help=helped.get(parameter.name) or words.get(parameter.name) or parameter.help) for parameter in spec.options
+    ]

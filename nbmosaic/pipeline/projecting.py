@@ -53,7 +53,8 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
     boxes, skipped = _frame_boxes(frames, grid)
     if not boxes:
         raise EmptyMosaicError(
-            f"none of the {len(frames)} frames falls on the grid of the mosaic", hint="check the template's centre, size and coordinate system"
+            f"none of the {len(frames)} frames falls on the grid of the mosaic",
+            hint="check the template's centre, size and coordinate system",
         )
     spill = _spills(list(boxes.values()), execution)
     scratch = ScratchFolder(execution.scratch_folder()) if spill else None
@@ -208,5 +209,3 @@ def _in_flight(tasks: Sequence[ProjectTask], folder: Path | None) -> list[str]:
             if _marker(folder, task.index).exists():
                 names.append(task.info.name)
     return names
-
-

@@ -26,7 +26,9 @@ def cut(mosaic: Mosaic, ra: float, dec: float, width_arcsec: float, height_arcse
     from nbmosaic.core.geometry.sky import pixel_scale_arcsec
 
     if not (width_arcsec > 0 and height_arcsec > 0):
-        raise ConfigError("the size of a cutout has to be larger than 0 arcsec", hint="give ra, dec, width and height: cutout 83.8 -5.4 600")
+        raise ConfigError(
+            "the size of a cutout has to be larger than 0 arcsec", hint="give ra, dec, width and height: cutout 83.8 -5.4 600"
+        )
     scale = pixel_scale_arcsec(mosaic.wcs)
     x, y = (float(value) for value in mosaic.wcs.wcs_world2pix(float(ra), float(dec), 0))
     if not (np.isfinite(x) and np.isfinite(y)):

@@ -13,7 +13,8 @@ from nbmosaic.errors import CellError, ConfigError, MosaicCancelled, NbmosaicErr
 from nbmosaic.pipeline.execution import Execution
 from nbmosaic.pipeline.products import Background, Corrected, Mosaic, Product, Projected
 from nbmosaic.pipeline.recipe import Recipe, Step
-from nbmosaic.pipeline.registry import RUN_OPTIONS, StageSignature, stage_signature
+from nbmosaic.pipeline.registry import RUN_OPTIONS, product_classes, stage_spec
+from nbmosaic.pipeline.signatures import StageSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +124,9 @@ class Run(Mapping[str, Product]):
             from nbmosaic.pipeline.recipe import did_you_mean
 
             known = [*self.products, *self.named]
-            raise ConfigError(f"{self.name} has no stage {stage!r}", hint=did_you_mean(stage, known) or f"it has {', '.join(known)}") from None
+            raise ConfigError(
+                f"{self.name} has no stage {stage!r}", hint=did_you_mean(stage, known) or f"it has {', '.join(known)}"
+            ) from None
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Quicklook of the mosaic with sky coordinates; returns Axes."""
@@ -248,20 +251,22 @@ def _placed(error: NbmosaicError, step: Step, books: _Books) -> NbmosaicError:
 
 
 def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product, int | None, list[str]]:
-    stage = stage_signature(step.stage)
+    stage = stage_spec(step.stage)
     inputs = _inputs(step, stage, books)
     options = dict(step.options)
+    takes = {parameter.name for parameter in stage.options}
     for name, value in _run_options(execution).items():
-        if name in stage.options:
+        if name in takes:
             options.setdefault(name, value)
     first = next(iter(inputs.values()), None)
     n_in = len(first) if hasattr(first, "__len__") else None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        if stage.many_words:
+        if stage.many:
             product = stage.function(*inputs.values(), *step.words, **options)
         else:
-            product = stage.function(**inputs, **dict(zip(stage.words, step.words, strict=False)), **options)
+            words = (parameter.name for parameter in stage.words)
+            product = stage.function(**inputs, **dict(zip(words, step.words, strict=False)), **options)
     for warning in caught:
         if not issubclass(warning.category, NbmosaicWarning) and not _from_libraries(warning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
@@ -285,15 +290,15 @@ def _run_options(execution: Execution) -> dict[str, Any]:
     return {name: values[name] for name in RUN_OPTIONS}
 
 
-def _inputs(step: Step, stage: StageSignature, books: _Books) -> dict[str, Any]:
+def _inputs(step: Step, stage: StageSpec, books: _Books) -> dict[str, Any]:
     inputs: dict[str, Any] = {}
-    for name, wanted in stage.inputs.items():
-        if name in step.inputs:
-            inputs[name] = step.inputs[name]
-        elif (found := books.latest(wanted)) is not None:
-            inputs[name] = found
-        elif name in stage.optional_inputs:
-            inputs[name] = None
+    for parameter in stage.inputs:
+        if parameter.name in step.inputs:
+            inputs[parameter.name] = step.inputs[parameter.name]
+        elif (found := books.latest(product_classes(parameter))) is not None:
+            inputs[parameter.name] = found
+        elif not parameter.required:
+            inputs[parameter.name] = parameter.default
     return inputs
 
 
@@ -311,25 +316,21 @@ def check_flow(recipe: Recipe, *, base: Run | None = None) -> None:
     CellError
         A stage is unknown, or a product that it needs is not made before it.
     """
-    import typing
-
-    from nbmosaic.pipeline.registry import product_types
-
     made: list[type] = [type(product) for product in base.products.values()] if base else []
     for step in recipe.steps:
-        stage = stage_signature(step.stage)
-        for name, wanted in stage.inputs.items():
-            if name in step.inputs or name in stage.optional_inputs or any(issubclass(cls, wanted) for cls in made):
+        stage = stage_spec(step.stage)
+        for parameter in stage.inputs:
+            wanted = product_classes(parameter)
+            if parameter.name in step.inputs or not parameter.required or any(issubclass(cls, wanted) for cls in made):
                 continue
-            maker = made_by(wanted)
             raise CellError(
                 f"{step.stage} needs {' or '.join(cls.__name__ for cls in wanted)}",
-                hint=f"add a line `{maker}` before it",
+                hint=f"add a line `{made_by(wanted)}` before it",
                 line=step.line,
                 text=step.text,
                 column=0,
             )
-        made += product_types(typing.get_type_hints(stage.function)["return"])
+        made += [cls for cls in stage.flows if isinstance(cls, type)]
 
 
 def projected_of(run: Run) -> Projected | None:

@@ -19,8 +19,23 @@ from nbmosaic.errors import (
 )
 from nbmosaic.pipeline.execution import Execution, NoProgress, Progress, parse_memory
 from nbmosaic.pipeline.products import Background, Corrected, Frames, Grid, Mosaic, Overlaps, Product, Projected, Table
+from nbmosaic.pipeline.recipe import choose
 
-__all__ = ["STAGES", "background", "coadd", "correct", "cutout", "header", "images", "overlaps", "project", "read", "save", "show", "shrink"]
+__all__ = [
+    "STAGES",
+    "background",
+    "coadd",
+    "correct",
+    "cutout",
+    "header",
+    "images",
+    "overlaps",
+    "project",
+    "read",
+    "save",
+    "show",
+    "shrink",
+]
 
 Method = Literal["nearest", "bilinear", "spline", "lanczos3", "area", "exact"]
 Conserve = Literal["surface_brightness", "flux"]
@@ -37,7 +52,11 @@ def _execution(
     progress: Progress | None = None,
 ) -> Execution:
     return Execution(
-        jobs=jobs, executor=executor, max_memory=parse_memory(max_memory), scratch=scratch, progress=progress if progress is not None else NoProgress()
+        jobs=jobs,
+        executor=executor,
+        max_memory=parse_memory(max_memory),
+        scratch=scratch,
+        progress=progress if progress is not None else NoProgress(),
     )
 
 
@@ -89,12 +108,21 @@ def images(
     from nbmosaic.io.sources import frame_infos
 
     infos, skipped = frame_infos(
-        paths, hdu=hdu, weight=weights, variance=variance, mask=mask, mask_bits=mask_bits, flux_scale=flux_scale, on_error=on_error
+        paths,
+        hdu=hdu,
+        weight=weights,
+        variance=variance,
+        mask=mask,
+        mask_bits=mask_bits,
+        flux_scale=flux_scale,
+        on_error="skip" if choose(on_error, ("stop", "skip"), option="on_error") == "skip" else "raise",
     )
     if not infos:
-        raise InputError("no frame is left to work on", hint="every input was left out: see the warnings, or run images with on_error='stop'")
+        raise InputError(
+            "no frame is left to work on", hint="every input was left out: see the warnings, or run images with on_error='stop'"
+        )
     left_out = tuple((item.name, item.reason) for item in skipped)
-    _warn_skipped("images", [pair for pair, item in zip(left_out, skipped, strict=True) if item.is_error])
+    _warn_skipped("images", [pair for pair, item in zip(left_out, skipped, strict=True) if item.unusable])
     frames = Frames(tuple(infos), left_out)
     _warn_units(frames)
     return frames
@@ -102,7 +130,9 @@ def images(
 
 def _warn_skipped(stage: str, skipped: Sequence[tuple[str, str]]) -> None:
     if skipped:
-        what = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3]) + (f"; and {len(skipped) - 3} more" if len(skipped) > 3 else "")
+        what = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3]) + (
+            f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        )
         warnings.warn(f"{stage} left out {len(skipped)} frame{'s' * (len(skipped) != 1)}: {what}", SkippedFrameWarning, stacklevel=3)
 
 
@@ -110,7 +140,9 @@ def _warn_units(frames: Frames) -> None:
     units = sorted({str(info.meta.get("unit") or "none") for info in frames.infos})
     if len(units) > 1:
         warnings.warn(
-            f"frames have different units ({', '.join(units)}): scale them with flux_scale before they are added", UnitMismatchWarning, stacklevel=3
+            f"frames have different units ({', '.join(units)}): scale them with flux_scale before they are added",
+            UnitMismatchWarning,
+            stacklevel=3,
         )
     times = sorted({float(info.meta["exptime"]) for info in frames.infos if info.meta.get("exptime")})
     counts = any(word in unit.lower() for unit in units for word in ("adu", "count", "electron", "dn", "none"))
@@ -230,7 +262,6 @@ def project(
         The projected frames.
     """
     from nbmosaic.pipeline.projecting import project_frames
-    from nbmosaic.pipeline.recipe import choose
 
     choose(method, Method.__args__, option="method")  # type: ignore[attr-defined]
     choose(conserve, Conserve.__args__, option="conserve")  # type: ignore[attr-defined]
@@ -452,7 +483,6 @@ def coadd(
     """
     from nbmosaic.pipeline.assembly import assemble
     from nbmosaic.pipeline.coadding import CoaddOptions
-    from nbmosaic.pipeline.recipe import choose
 
     options = CoaddOptions(
         combine=choose(combine, Combine.__args__, option="combine"),  # type: ignore[attr-defined]
@@ -573,4 +603,3 @@ def show(product: Product, *, kind: str | None = None, width: int = 8) -> Produc
 
 STAGES = (images, header, project, overlaps, background, correct, coadd, cutout, shrink, read, save, show)
 """All stages, in the order of work."""
-

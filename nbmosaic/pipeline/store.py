@@ -158,7 +158,9 @@ class FrameStore:
         try:
             rows = np.fromfile(path, np.float32, (ymax - ymin) * nx, offset=first * nx * 4)
         except OSError as error:
-            raise FormatError(f"scratch file {path} is gone: {error.strerror}", hint="run the project stage again", path=str(path)) from error
+            raise FormatError(
+                f"scratch file {path} is gone: {error.strerror}", hint="run the project stage again", path=str(path)
+            ) from error
         if rows.size != (ymax - ymin) * nx:
             raise FormatError(f"scratch file {path} is too short", hint="run the project stage again", path=str(path))
         return rows.reshape(ymax - ymin, nx)

@@ -19,7 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["background_table", "image_table", "mosaic_table", "overlap_table", "planes_of_table", "residual_table"]
 
 BOX_COLUMNS = ("plus", "minus", "a", "b", "c", "npixel", "rms", "boxx", "boxy", "boxwidth", "boxheight", "boxang")
-MOMENT_COLUMNS = ("level", "xcenter", "ycenter", "sxx", "sxy", "syy", "nvalid", "noise_power", "xmin", "xmax", "ymin", "ymax", "crpix1", "crpix2")
+MOMENT_COLUMNS = (
+    "level",
+    "xcenter",
+    "ycenter",
+    "sxx",
+    "sxy",
+    "syy",
+    "nvalid",
+    "noise_power",
+    "xmin",
+    "xmax",
+    "ymin",
+    "ymax",
+    "crpix1",
+    "crpix2",
+)
 
 
 def image_table(infos: Sequence[FrameInfo]) -> pd.DataFrame:
@@ -137,7 +152,8 @@ def planes_of_table(table: pd.DataFrame) -> tuple[OverlapPlanes, tuple[float, fl
     missing = [name for name in BOX_COLUMNS if name not in table.columns]
     if missing:
         raise InputError(
-            f"the fits table has no column {', '.join(missing)}", hint="it needs plus minus a b c npixel rms boxx boxy boxwidth boxheight boxang"
+            f"the fits table has no column {', '.join(missing)}",
+            hint="it needs plus minus a b c npixel rms boxx boxy boxwidth boxheight boxang",
         )
     values = {name: _numbers(table, name) for name in BOX_COLUMNS}
     planes = planes_from_boxes(**values)

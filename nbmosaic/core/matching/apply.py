@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbmosaic._types import BoolArray, Float32Array, FloatArray
+from nbmosaic._types import BoolArray, Float32Array, FloatArray, IntArray
 from nbmosaic.types import BackgroundModel, PixelBox
 
-__all__ = ["plane_coefficients", "sample_validity", "subtract_plane"]
+__all__ = ["centre_levels", "plane_coefficients", "sample_validity", "subtract_plane"]
 
 
 def plane_coefficients(model: BackgroundModel, index: int) -> tuple[float, float, float]:
@@ -42,3 +42,31 @@ def sample_validity(data: Float32Array, box: PixelBox, step: int) -> tuple[BoolA
     ymax, xmax = -(-box.ymax // step), -(-box.xmax // step)
     coarse = np.isfinite(data[ymin * step - box.ymin :: step, xmin * step - box.xmin :: step])
     return coarse, PixelBox(ymin, ymax, xmin, xmax)
+
+
+def centre_levels(model: BackgroundModel, boxes: IntArray) -> tuple[FloatArray, FloatArray | None]:
+    """Value of each plane at the centre of its frame's box, and its standard error.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        The model, one row a frame.
+    boxes : ndarray of int64, shape (m, 4)
+        ``ymin, ymax, xmin, xmax`` of the frames.
+
+    Returns
+    -------
+    level : ndarray of float64, shape (m,)
+        Levels.
+    stderr : ndarray of float64, shape (m,), or None
+        Their standard errors, if the model has a covariance.
+    """
+    x = 0.5 * (boxes[:, 2] + boxes[:, 3] - 1) - model.origin[0]
+    y = 0.5 * (boxes[:, 0] + boxes[:, 1] - 1) - model.origin[1]
+    at = np.stack([x, y, np.ones_like(x)], axis=1)
+    level = np.einsum("fk,fk->f", at, model.planes)
+    if model.covariance is None:
+        return level, None
+    with np.errstate(invalid="ignore"):
+        variance = np.einsum("fi,fij,fj->f", at, model.covariance, at)
+    return level, np.sqrt(np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf))
