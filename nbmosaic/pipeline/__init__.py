@@ -1,0 +1,1 @@
+"""Order, parallelism and disk: stages, runs, products. No formula lives here."""

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from nbmosaic.errors import EmptyMosaicError
-from nbmosaic.pipeline.coadding import ArraySink, CoaddOptions, coadd_frames, has_fractional_area, has_variance
+from nbmosaic.pipeline.coadding import ArraySink, CoaddOptions, FileSink, coadd_frames, has_fractional_area, has_variance
 from nbmosaic.pipeline.execution import Execution
 from nbmosaic.pipeline.products import Corrected, Mosaic, Projected
 from nbmosaic.pipeline.store import ScratchFolder
 
-__all__ = ["assemble", "provenance"]
+__all__ = ["assemble", "provenance", "provenance_cards", "provenance_lines"]
 
 
 def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: str | None, overwrite: bool, execution: Execution) -> Mosaic:
@@ -34,9 +34,9 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
     dtypes = _dtypes(projected, n_frames)
     notes = provenance(frames, options)
     unit = _unit(projected)
-    in_memory = output is None and _bytes(projected.grid.shape, dtypes, variance=has_variance(projected)) <= execution.max_memory
+    in_memory = output is None and _bytes(projected.grid.shape, dtypes, variance=has_variance(projected, options)) <= execution.max_memory
     if in_memory:
-        sink = ArraySink(projected.grid.shape, variance=has_variance(projected), area_dtype=dtypes["area"], count_dtype=dtypes["count"])
+        sink = ArraySink(projected.grid.shape, variance=has_variance(projected, options), area_dtype=dtypes["area"], count_dtype=dtypes["count"])
         _check_filled(coadd_frames(frames, projected.grid, sink, options=options, execution=execution), n_frames)
         return Mosaic(
             data=sink.data,
@@ -68,27 +68,29 @@ def _into_file(
     dtypes: Mapping[str, np.dtype[Any]],
     owner: ScratchFolder | None,
 ) -> Mosaic:
-    from nbmosaic.io.fits_write import MosaicWriter, open_mosaic
+    from nbmosaic.io.fits_write import MosaicWriter
+    from nbmosaic.io.mosaic_read import open_mosaic
 
     projected = frames.projected if isinstance(frames, Corrected) else frames
+    planes = ("area", "nframes", "variance") if has_variance(projected, options) else ("area", "nframes")
     with MosaicWriter(
         path,
         projected.grid,
+        planes=planes,
+        dtypes={"area": dtypes["area"], "nframes": dtypes["count"]},
         unit=unit,
-        area_dtype=dtypes["area"],
-        count_dtype=dtypes["count"],
-        variance=has_variance(projected),
-        provenance=notes,
+        cards=provenance_cards(notes),
+        history=provenance_lines(notes),
         overwrite=overwrite,
     ) as writer:
-        _check_filled(coadd_frames(frames, projected.grid, writer, options=options, execution=execution), len(projected.infos))
-    planes = open_mosaic(path)
+        _check_filled(coadd_frames(frames, projected.grid, FileSink(writer), options=options, execution=execution), len(projected.infos))
+    arrays = open_mosaic(path)
     return Mosaic(
-        data=planes["data"],
+        data=arrays["data"],
         wcs=projected.grid.wcs,
-        area=planes["area"],
-        count=planes["count"],
-        variance=planes.get("variance"),
+        area=arrays["area"],
+        count=arrays["nframes"],
+        variance=arrays.get("variance"),
         unit=unit,
         n_frames=len(projected.infos),
         combine=options.combine,
@@ -131,7 +133,7 @@ def provenance(frames: Corrected | Projected, options: CoaddOptions) -> Mapping[
         "method": projected.method,
         "conserve": projected.conserve,
         "combine": options.combine,
-        "weight": options.weighting,
+        "weight": options.weighting or "as suits the combination",
         "inputs": [(info.name, _key(projected, info.index)) for info in projected.infos],
         "left_out": [*projected.frames.skipped, *projected.skipped],
     }
@@ -143,7 +145,27 @@ def provenance(frames: Corrected | Projected, options: CoaddOptions) -> Mapping[
     return MappingProxyType(notes)
 
 
-def _key(projected: Projected, index: int) -> str:
-    from nbmosaic.io.hashes import content_key
+def provenance_cards(notes: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
+    """Keywords of the mosaic's header."""
+    return [
+        ("CREATOR", f"nbmosaic {notes['nbmosaic']}", "program that made the mosaic"),
+        ("METHOD", notes["method"], "resampling kernel"),
+        ("CONSERVE", notes["conserve"], "what resampling conserves"),
+        ("COMBINE", notes["combine"], "how frames were combined"),
+        ("NCOMBINE", len(notes["inputs"]), "number of frames"),
+    ]
 
-    return str(content_key(projected.frames.infos[index]))
+
+def provenance_lines(notes: Mapping[str, Any]) -> list[str]:
+    """HISTORY lines of the mosaic's header."""
+    versions = ", ".join(f"{name} {notes[name]}" for name in ("python", "numpy", "scipy", "astropy", "numba"))
+    lines = [f"made with {versions}", f"weight: {notes['weight']}", f"background: {notes.get('background', 'not matched')}"]
+    lines += [f"input: {name} {key}" for name, key in notes["inputs"]]
+    return lines + [f"left out: {name}: {reason}" for name, reason in notes["left_out"]]
+
+
+def _key(projected: Projected, index: int) -> str:
+    from nbmosaic.io.meta import content_key
+
+    key = content_key(projected.frames.infos[index])
+    return "in memory" if key is None else f"{key[1]} bytes, mtime {key[2]} ns"

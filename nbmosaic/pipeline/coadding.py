@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.pipeline.execution import Execution, run_tasks
 from nbmosaic.pipeline.products import Corrected, Projected
 from nbmosaic.types import MosaicGrid, PixelBox, ProjectedInfo
 
 if TYPE_CHECKING:
+    from nbmosaic.core.coadd import Band, BandInput, Coadder
+    from nbmosaic.io.fits_write import MosaicWriter
     from nbmosaic.types import BackgroundModel
 
-__all__ = ["ArraySink", "CoaddOptions", "Sink", "coadd_frames"]
+__all__ = ["ArraySink", "CoaddOptions", "FileSink", "Sink", "coadd_frames"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +30,21 @@ class CoaddOptions:
     combine : str
         ``mean``, ``median``, ``clipped``, ``sum``, ``min``, ``max``, ``first`` or ``count``.
     weighting : str
-        ``none``, ``area``, ``weight`` or ``variance``.
+        ``none``, ``area``, ``weight`` or ``variance``; None: what suits `combine`.
     kappa : float
         Clipping limit of ``clipped``, in standard deviations.
     """
 
     combine: str = "mean"
-    weighting: str = "area"
+    weighting: str | None = None
     kappa: float = 3.0
 
 
 class Sink(Protocol):
     """Takes the bands of a mosaic."""
 
-    def write(self, y0: int, *, data: Float32Array, area: AnyArray, count: AnyArray, variance: Float32Array | None) -> None:
-        """Rows from `y0`; the arrays are reused by the caller afterwards."""
+    def write(self, y0: int, band: Band) -> None:
+        """Rows from `y0`; the arrays of the band are reused by the caller afterwards."""
 
 
 class ArraySink:
@@ -55,14 +56,25 @@ class ArraySink:
         self.count = np.empty(shape, count_dtype)
         self.variance = np.empty(shape, np.float32) if variance else None
 
-    def write(self, y0: int, *, data: Float32Array, area: AnyArray, count: AnyArray, variance: Float32Array | None) -> None:
+    def write(self, y0: int, band: Band) -> None:
         """Copy a band into place."""
-        rows = slice(y0, y0 + len(data))
-        self.data[rows] = data
-        self.area[rows] = area
-        self.count[rows] = count
-        if self.variance is not None and variance is not None:
-            self.variance[rows] = variance
+        rows = slice(y0, y0 + len(band.image))
+        self.data[rows] = band.image
+        self.area[rows] = band.area
+        self.count[rows] = band.count
+        if self.variance is not None and band.variance is not None:
+            self.variance[rows] = band.variance
+
+
+class FileSink:
+    """A mosaic that is written to a file as it grows."""
+
+    def __init__(self, writer: MosaicWriter) -> None:
+        self._writer = writer
+
+    def write(self, y0: int, band: Band) -> None:
+        """Write a band."""
+        self._writer.write_rows(y0, band.image, area=band.area, nframes=band.count, variance=band.variance)
 
 
 def frames_in_order(projected: Projected, *, combine: str) -> list[ProjectedInfo]:
@@ -72,9 +84,9 @@ def frames_in_order(projected: Projected, *, combine: str) -> list[ProjectedInfo
     return sorted(projected.infos, key=lambda info: (info.name, info.box))
 
 
-def has_variance(projected: Projected) -> bool:
-    """Whether every frame carries a variance."""
-    return all("variance" in info.planes for info in projected.infos)
+def has_variance(projected: Projected, options: CoaddOptions) -> bool:
+    """Whether the mosaic gets a variance: every frame carries one, and the way to combine has one."""
+    return options.combine not in {"min", "max", "count"} and all("variance" in info.planes for info in projected.infos)
 
 
 def has_fractional_area(projected: Projected) -> bool:
@@ -87,15 +99,15 @@ def coadd_frames(source: Projected | Corrected, grid: MosaicGrid, sink: Sink, *,
     projected, model = (source.projected, source.background.model) if isinstance(source, Corrected) else (source, None)
     infos = frames_in_order(projected, combine=options.combine)
     bands = _bands(infos, grid, execution)
-    maker = _BandMaker(projected, model, infos, grid, options)
+    maker = _BandMaker(projected, model, infos, bands[0].shape, options)
     filled = 0
     execution.progress.start("coadd", len(bands))
     local = Execution(jobs=execution.jobs, max_memory=execution.max_memory)  # bands are shared memory work: threads of this process
     names = [f"rows {band.ymin} to {band.ymax - 1}" for band in bands]
-    for band, result in zip(bands, run_tasks(maker.make, bands, execution=local, stage="coadd", names=names), strict=True):
-        sink.write(band.ymin, data=result.data, area=result.area, count=result.count, variance=result.variance)
-        filled += result.n_filled
-        maker.give_back(result)
+    for box, (band, coadder) in zip(bands, run_tasks(maker.make, bands, execution=local, stage="coadd", names=names), strict=True):
+        sink.write(box.ymin, band)
+        filled += int(np.count_nonzero(band.count))
+        maker.give_back(coadder)
         execution.progress.advance()
     projected.store.release()
     execution.progress.finish(f"{filled} pixels")
@@ -127,35 +139,32 @@ class _BandMaker:
     """Makes one band after the other with buffers that are used again."""
 
     def __init__(
-        self, projected: Projected, model: BackgroundModel | None, infos: Sequence[ProjectedInfo], grid: MosaicGrid, options: CoaddOptions
+        self, projected: Projected, model: BackgroundModel | None, infos: Sequence[ProjectedInfo], largest: tuple[int, int], options: CoaddOptions
     ) -> None:
-        self._projected, self._model, self._infos, self._grid, self._options = projected, model, infos, grid, options
-        self._with_variance = has_variance(projected)
-        self._free: list[Any] = []
+        self._projected, self._model, self._infos, self._largest, self._options = projected, model, infos, largest, options
+        self._with_variance = has_variance(projected, options)
+        self._free: list[Coadder] = []
         self._lock = threading.Lock()
 
-    def make(self, band: PixelBox) -> Any:
-        """The band's image, area, count and variance."""
+    def make(self, box: PixelBox) -> tuple[Band, Coadder]:
+        """Make one band, with the coadder whose buffers it lives in."""
         from nbmosaic.core.coadd import Coadder
 
         with self._lock:
             coadder = self._free.pop() if self._free else None
         if coadder is None:
+            options = self._options
             coadder = Coadder(
-                self._grid.shape[1],
-                combine=self._options.combine,
-                weighting=self._options.weighting,
-                kappa=self._options.kappa,
-                with_variance=self._with_variance,
+                *self._largest, combine=options.combine, weighting=options.weighting, kappa=options.kappa, variance=self._with_variance
             )
-        return coadder.combine(band, [part for info in self._infos if (part := self._part(info, band)) is not None])
+        return coadder.combine_band(box, [part for info in self._infos if (part := self._part(info, box)) is not None]), coadder
 
-    def give_back(self, result: Any) -> None:
-        """The band was written; its buffers may be used again."""
+    def give_back(self, coadder: Coadder) -> None:
+        """The band was written; the buffers may be used again."""
         with self._lock:
-            self._free.append(result.owner)
+            self._free.append(coadder)
 
-    def _part(self, info: ProjectedInfo, band: PixelBox) -> Any:
+    def _part(self, info: ProjectedInfo, band: PixelBox) -> BandInput | None:
         from nbmosaic.core.coadd import BandInput
         from nbmosaic.core.matching.apply import plane_coefficients
 
@@ -163,11 +172,15 @@ class _BandMaker:
         if box.empty:
             return None
         read = self._projected.store.read
+        data = read(info.index, "data", box)
+        assert data is not None
+        with_variance = self._with_variance or self._options.weighting == "variance"
         return BandInput(
             box=box,
-            data=read(info.index, "data", box),
+            data=data,
             area=read(info.index, "area", box),
-            weight=read(info.index, "weight", box),
-            variance=read(info.index, "variance", box) if self._with_variance else None,
+            weight=read(info.index, "weight", box) if self._options.weighting == "weight" else None,
+            variance=read(info.index, "variance", box) if with_variance else None,
             plane=(0.0, 0.0, 0.0) if self._model is None else plane_coefficients(self._model, info.index),
+            noise=info.noise,
         )

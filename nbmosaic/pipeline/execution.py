@@ -194,7 +194,7 @@ def run_tasks(
     queue = iter(zip(tasks, names, strict=True))
     try:
         for task, name in queue:
-            pending.append((_submit(pool, function, task, stage, name, died), name))
+            pending.append((_submit(pool, function, task, stage=stage, name=name, died=died), name))
             if len(pending) >= ahead:
                 yield _result(*pending.popleft(), stage=stage, died=died)
         while pending:
@@ -206,7 +206,7 @@ def run_tasks(
             own.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool: Executor, function: Callable[[T], R], task: T, stage: str, name: str, died: Callable[[], Sequence[str]]) -> Future[R]:
+def _submit(pool: Executor, function: Callable[[T], R], task: T, *, stage: str, name: str, died: Callable[[], Sequence[str]]) -> Future[R]:
     try:
         return pool.submit(function, task)
     except BrokenExecutor as error:

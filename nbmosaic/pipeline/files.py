@@ -51,7 +51,7 @@ def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
     FormatError
         The file exists (without `overwrite`) or cannot be written.
     """
-    from nbmosaic.io.fits_write import check_output
+    from nbmosaic.io.output import check_output
 
     target = Path(path)
     name = target.name.lower()
@@ -84,27 +84,23 @@ def _as_mosaic(product: Product, path: str) -> Mosaic:
 
 def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
     from nbmosaic.io.fits_write import MosaicWriter
+    from nbmosaic.pipeline.assembly import provenance_cards, provenance_lines
     from nbmosaic.types import MosaicGrid
 
     with MosaicWriter(
         target,
         MosaicGrid(mosaic.wcs, mosaic.shape),
+        planes=("area", "nframes") if mosaic.variance is None else ("area", "nframes", "variance"),
+        dtypes={"area": mosaic.area.dtype, "nframes": mosaic.count.dtype},
         unit=mosaic.unit,
-        area_dtype=mosaic.area.dtype,
-        count_dtype=mosaic.count.dtype,
-        variance=mosaic.variance is not None,
-        provenance=mosaic.provenance,
+        cards=provenance_cards(mosaic.provenance),
+        history=provenance_lines(mosaic.provenance),
         overwrite=overwrite,
     ) as writer:
         for y in range(0, mosaic.shape[0], 128):
             rows = slice(y, y + 128)
-            writer.write(
-                y,
-                data=mosaic.data[rows],
-                area=mosaic.area[rows],
-                count=mosaic.count[rows],
-                variance=None if mosaic.variance is None else mosaic.variance[rows],
-            )
+            variance = None if mosaic.variance is None else mosaic.variance[rows]
+            writer.write_rows(y, mosaic.data[rows], area=mosaic.area[rows], nframes=mosaic.count[rows], variance=variance)
 
 
 def _save_table(product: Product, target: Path) -> None:

@@ -56,7 +56,7 @@ def mosaic(
     robust: bool = False,
     errors: bool | None = None,
     combine: Combine = "mean",
-    weight: Weight = "area",
+    weight: Weight | None = None,
     kappa: float = 3.0,
     output: str | None = None,
     overwrite: bool = False,

@@ -148,6 +148,7 @@ def project_task(task: ProjectTask, *, workspace: Workspace | None = None) -> tu
     """Project one frame; its pixels are in the scratch folder if there is one, else in the result."""
     from nbmosaic.core.geometry.pixmap import fit_pixel_map
     from nbmosaic.core.matching.apply import sample_validity
+    from nbmosaic.core.noise import pixel_noise
     from nbmosaic.core.resampling.resample import resample_frame
 
     started = None if task.folder is None else _marker(task.folder, task.index)
@@ -170,6 +171,7 @@ def project_task(task: ProjectTask, *, workspace: Workspace | None = None) -> tu
         planes=_plane_names(frame),
         map_error_pix=frame.map_error_pix,
         noise_gain=frame.noise_gain,
+        noise=pixel_noise(frame.data),
         coarse=coarse,
         coarse_box=coarse_box,
     )

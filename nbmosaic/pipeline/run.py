@@ -219,6 +219,7 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
         The first error; its ``context["run"]`` holds the run as far as it came, ``context["line"]`` and ``context["text"]`` the line of the cell.
     """
     check_flow(recipe, base=base)
+    check_outputs(recipe)
     books = _Books(recipe, base)
     for number, step in enumerate(recipe.steps):
         began = time.perf_counter()
@@ -331,6 +332,27 @@ def check_flow(recipe: Recipe, *, base: Run | None = None) -> None:
                 column=0,
             )
         made += [cls for cls in stage.flows if isinstance(cls, type)]
+
+
+def check_outputs(recipe: Recipe) -> None:
+    """Check, before anything runs, that the files to be written can be.
+
+    Raises
+    ------
+    FormatError
+        A file exists without ``overwrite``, or its folder is missing or not writable; with the line of the cell.
+    """
+    from nbmosaic.io.output import check_output
+
+    for step in recipe.steps:
+        target = step.options.get("output") if step.stage == "coadd" else next(iter(step.words), None) if step.stage == "save" else None
+        if target is None:
+            continue
+        try:
+            check_output(target, overwrite=bool(step.options.get("overwrite", False)))
+        except NbmosaicError as error:
+            error.context.update(line=step.line, text=step.text, stage=step.stage)
+            raise
 
 
 def projected_of(run: Run) -> Projected | None:

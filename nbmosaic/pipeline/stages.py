@@ -442,7 +442,7 @@ def coadd(
     frames: Corrected | Projected,
     *,
     combine: Combine = "mean",
-    weight: Weight = "area",
+    weight: Weight | None = None,
     kappa: float = 3.0,
     output: str | None = None,
     overwrite: bool = False,
@@ -459,8 +459,9 @@ def coadd(
         The frames.
     combine : {"mean", "median", "clipped", "sum", "min", "max", "first", "count"}
         How the values of a pixel are combined; ``clipped`` is the mean of what lies within `kappa` standard deviations of the median.
-    weight : {"area", "none", "weight", "variance"}
-        Weights of mean, clipped and sum: covered fraction of the pixel, none, weight planes, inverse variance (both times the area).
+    weight : {"area", "none", "weight", "variance"}, optional
+        Weights of mean, clipped and sum: covered fraction of the pixel, none, weight planes, inverse variance; default: the covered fraction for
+        mean and clipped, else none.
     kappa : float
         Clipping limit of ``clipped``.
     output : str, optional
@@ -486,7 +487,7 @@ def coadd(
 
     options = CoaddOptions(
         combine=choose(combine, Combine.__args__, option="combine"),  # type: ignore[attr-defined]
-        weighting=choose(weight, Weight.__args__, option="weight"),  # type: ignore[attr-defined]
+        weighting=None if weight is None else choose(weight, Weight.__args__, option="weight"),  # type: ignore[attr-defined]
         kappa=kappa,
     )
     return assemble(

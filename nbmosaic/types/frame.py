@@ -117,6 +117,8 @@ class ProjectedInfo:
         Largest difference between the fitted and the exact pixel map at the check points, in input pixels.
     noise_gain : float
         ``C0 / S0`` of white input noise after resampling: variance of one output pixel over the noise power at zero frequency (per output pixel).
+    noise : float
+        Standard deviation of the noise of one pixel, measured on the projected frame; 0 if it could not be measured.
     coarse : ndarray of bool, shape (my, mx)
         Validity sampled at the pixels whose grid row and column are multiples of `coarse_step`, over `coarse_box` (in units of `coarse_step`).
     coarse_box : PixelBox
@@ -130,8 +132,9 @@ class ProjectedInfo:
     planes: tuple[str, ...] = ("data",)
     map_error_pix: float = 0.0
     noise_gain: float = 1.0
+    noise: float = 0.0
     coarse: BoolArray = field(default_factory=lambda: np.zeros((0, 0), bool))
-    coarse_box: PixelBox = PixelBox(0, 0, 0, 0)
+    coarse_box: PixelBox = field(default_factory=lambda: PixelBox(0, 0, 0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
