@@ -113,8 +113,9 @@ def large_scale_residual(
     count = sums(good.astype(float))
     used = count >= min_fraction * block**2
     level = sums(residual)[used] / count[used]
-    y, x = np.nonzero(used)
-    design = np.column_stack([np.ones(level.size), x, y])
+    rows, columns = np.indices(mosaic.shape)
+    y, x = (sums(np.where(good, index, 0))[used] / count[used] for index in (rows, columns))
+    design = np.column_stack([np.ones(level.size), x / block, y / block])
     weight = np.sqrt(count[used])
     plane = np.linalg.lstsq(design * weight[:, None], level * weight, rcond=None)[0]
     rest = level - design @ plane

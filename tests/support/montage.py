@@ -152,10 +152,9 @@ def read_ipac(path: Path) -> pd.DataFrame:
     rows = [[line[a : b + 1].strip() for a, b in spans] for line in lines if not line.startswith("|")]
     table = pd.DataFrame(rows, columns=[head[a + 1 : b].strip() for a, b in spans])
     for name in table.columns:
-        try:
-            table[name] = pd.to_numeric(table[name])
-        except (ValueError, TypeError):
-            continue
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if (numbers.notna() | table[name].str.lower().isin(["nan", "-nan", "null"])).all():
+            table[name] = numbers
     return table
 
 
