@@ -147,7 +147,7 @@ class Coadder:
         n = max(1, max_rows) * max(1, width)
         self._image, self._area, self._count = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int32)
         self._variance = np.empty(n if variance else 0, np.float32)
-        self._stack = np.empty((0, 64), np.float32)
+        self._stack = np.empty((0, 0), np.float32)
         self._with_variance = variance
 
     @property
@@ -200,7 +200,7 @@ class Coadder:
                 image[...] = count
         elif self.combine in ("median", "clipped"):
             if len(self._stack) < len(inputs):
-                self._stack = np.empty((len(inputs), 64), np.float32)
+                self._stack = np.empty((len(inputs), kernels.LANE), np.float32)
             way = kernels.MEDIAN if self.combine == "median" else kernels.CLIPPED
             kernels.order_band(
                 table, plane, y0, x0, weight, way, self.kappa, _mad_factors(), image, area, count, variance, self._stack
