@@ -70,7 +70,7 @@ class Backend(Protocol):
     def registry(self) -> Registry:
         """The stages."""
 
-    def run(self, recipe: Recipe, *, jobs: int | None, progress: Progress) -> Any:
+    def run(self, recipe: Recipe, *, jobs: int, progress: Progress) -> Any:
         """Carry out a recipe and return its run.
 
         Before each step it calls ``step.resolve(named)`` with the products bound so far. An `NbmosaicError` that leaves it holds the run

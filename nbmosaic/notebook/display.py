@@ -1,0 +1,61 @@
+"""Tables of products with as many rows as ``%config MosaicMagics.displaylimit`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["html_formatter", "text_formatter"]
+
+
+def html_formatter(magics: Any) -> Callable[[Any], str]:
+    """Give a formatter for HTML.
+
+    Parameters
+    ----------
+    magics : MosaicMagics
+        Holds the limit.
+    """
+
+    def draw(product: Any) -> str:
+        from nbmosaic.views.html import fragment, frame_html
+
+        if not _is_table(product, "_repr_html_") or magics.displaylimit == type(magics).displaylimit.default_value:
+            return str(product._repr_html_())
+        try:
+            return str(fragment(frame_html(product.table, limit=magics.displaylimit, title=product.title), fallback=repr(product)))
+        except Exception:  # noqa: BLE001 - a repr must not raise: the cell would fail
+            return str(product._repr_html_())
+
+    return draw
+
+
+def text_formatter(magics: Any) -> Callable[[Any, Any, bool], None]:
+    """Give a formatter for plain text.
+
+    Parameters
+    ----------
+    magics : MosaicMagics
+        Holds the limit.
+    """
+
+    def draw(product: Any, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython calls it so
+        from nbmosaic.views.text import table_text
+
+        text = "..." if cycle else repr(product)
+        if not cycle and _is_table(product, "__repr__") and magics.displaylimit != type(magics).displaylimit.default_value:
+            try:
+                rows = list(product.table.head(magics.displaylimit).itertuples(index=False, name=None))
+                text = table_text(rows, list(map(str, product.table.columns)), title=product.title, limit=None, total=len(product.table))
+            except Exception:  # noqa: BLE001 - a repr must not raise: the cell would fail
+                text = repr(product)
+        printer.text(text)
+
+    return draw
+
+
+def _is_table(product: Any, method: str) -> bool:
+    """Whether a product draws itself as its table (and not as a picture)."""
+    from nbmosaic.pipeline.products import Product
+
+    return isinstance(product, Product) and getattr(type(product), method) is getattr(Product, method) and len(product.table.columns) > 0

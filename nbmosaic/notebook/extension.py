@@ -1,0 +1,61 @@
+"""What ``%load_ext nbmosaic`` and ``%unload_ext nbmosaic`` do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["load", "unload"]
+
+PRODUCT = ("nbmosaic.pipeline.products", "Product")
+MAGICS = (("line", "mosaic"), ("cell", "mosaic"), ("line", "nbmosaic"))
+
+
+def load(ipython: Any) -> None:
+    """Register the magics; does nothing if they are there.
+
+    Parameters
+    ----------
+    ipython : InteractiveShell
+        The shell.
+    """
+    from nbmosaic.notebook.display import html_formatter, text_formatter
+    from nbmosaic.notebook.magics import MosaicMagics
+
+    if loaded(ipython) is not None:
+        return
+    magics = MosaicMagics(ipython)
+    ipython.register_magics(magics)
+    formatters = ipython.display_formatter.formatters
+    formatters["text/html"].for_type_by_name(*PRODUCT, html_formatter(magics))
+    formatters["text/plain"].for_type_by_name(*PRODUCT, text_formatter(magics))
+
+
+def unload(ipython: Any) -> None:
+    """Take away everything that `load` registered; does nothing if it is not there.
+
+    Parameters
+    ----------
+    ipython : InteractiveShell
+        The shell.
+    """
+    magics = loaded(ipython)
+    if magics is None:
+        return
+    manager = ipython.magics_manager
+    for kind, name in MAGICS:
+        function = manager.magics[kind].get(name)
+        if getattr(function, "__self__", None) is magics:
+            del manager.magics[kind][name]
+    manager.registry.pop(type(magics).__name__, None)
+    if magics in ipython.configurables:
+        ipython.configurables.remove(magics)
+    for mime in ("text/html", "text/plain"):
+        formatter = ipython.display_formatter.formatters[mime]
+        formatter.deferred_printers.pop(PRODUCT, None)
+        for cls in [cls for cls in formatter.type_printers if (cls.__module__, cls.__name__) == PRODUCT]:
+            formatter.pop(cls, None)
+
+
+def loaded(ipython: Any) -> Any | None:
+    """Give the magics of a shell, if they are loaded."""
+    return ipython.magics_manager.registry.get("MosaicMagics")
