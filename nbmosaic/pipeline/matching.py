@@ -71,16 +71,12 @@ def fit_overlaps(
             rows.append(fit)
     projected.store.release()
     execution.progress.finish(f"{len(rows)} overlaps fitted")
-    cells = coverage_cells(
-        [info.coarse for info in infos],
-        [info.coarse_box for info in infos],
-        step=projected.coarse_step,
-        indices=[info.index for info in infos],
-    )
+    cells = coverage_cells([info.coarse for info in infos], [info.coarse_box for info in infos], projected.coarse_step)
+    members = tuple(tuple(infos[row].index for row in rows) for rows in cells.members)
     crpix1, crpix2 = (float(value) for value in projected.grid.wcs.wcs.crpix[:2])
     return Overlaps(
         planes=stack_fits(rows),
-        cells=cells,
+        cells=replace(cells, members=members),
         names={info.index: info.name for info in infos},
         boxes={info.index: info.box for info in infos},
         origin=(crpix1, crpix2),
