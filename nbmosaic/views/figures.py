@@ -1,4 +1,4 @@
-"""What all figures share: their look, new axes, stretches, colour bars, PNG bytes.
+"""What all figures share: their look, stretches, colour maps and colour bars.
 
 matplotlib is imported inside functions, and pyplot nowhere: figures are plain objects that nobody else keeps, and the user's settings
 stay as they are.
@@ -7,37 +7,28 @@ stay as they are.
 from __future__ import annotations
 
 import functools
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
 from nbmosaic._types import AnyArray, FloatArray
-
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = [
     "BLANK_COLOUR",
     "CLIPPED_COLOUR",
     "DIVERGING_MAP",
     "IMAGE_MAP",
-    "MAX_WIDTH",
-    "RIGHT",
     "SERIES",
     "Stretch",
     "add_colour_bar",
     "blank_aware",
-    "figure_png",
+    "has_house_style",
+    "house_settings",
     "house_style",
-    "new_axes",
-    "new_figure",
-    "new_pair",
+    "legend_above",
     "robust_stretch",
     "symmetric_limit",
     "with_unit",
@@ -46,8 +37,6 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_WIDTH = 900
-"""Widest picture in pixels: wider ones make notebooks heavy and no page shows them."""
 IMAGE_MAP = "inferno"
 DIVERGING_MAP = "RdBu_r"
 BLANK_COLOUR = "#a9b7c4"
@@ -91,144 +80,66 @@ _HOUSE: dict[str, Any] = {
 }
 
 
-def house_style(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw with the house's look, unless the caller gives ``ax`` or ``figure``: then the caller's look holds.
+_PREFIXES = (
+    "axes",
+    "errorbar",
+    "figure.",
+    "font.",
+    "grid.",
+    "hist",
+    "image.",
+    "legend.",
+    "lines.",
+    "mathtext.",
+    "patch.",
+    "text.",
+    "xtick.",
+    "ytick.",
+)
+_LABEL = "nbmosaic"
 
-    matplotlib's settings are global to the process while the function runs and restored when it ends.
+
+def house_settings() -> Any:
+    """Set matplotlib's settings to the house's look inside a ``with``; outside they are the user's own again.
+
+    The settings are global to the process while it lasts. Everything that the user's style sheet may have changed is at its default, so the
+    same data give the same picture for everybody.
     """
+    import matplotlib as mpl
+
+    plain = {k: mpl.rcParamsDefault[k] for k in mpl.rcParamsDefault if k.startswith(_PREFIXES)}
+    return mpl.rc_context({**plain, **_HOUSE})
+
+
+def has_house_style(figure: Any) -> bool:
+    """Whether a figure was made by a function with the house's look (and not by the user)."""
+    return bool(figure.get_label() == _LABEL)
+
+
+def house_style(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw with the house's look, unless the caller gives ``ax`` or ``figure``: then the caller's look holds."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         if kwargs.get("ax") is not None or kwargs.get("figure") is not None:
             return draw(*args, **kwargs)
-        import matplotlib as mpl
-
-        with mpl.rc_context(_HOUSE):
-            return draw(*args, **kwargs)
+        with house_settings():
+            result = draw(*args, **kwargs)
+            _keep_style(result)
+        return result
 
     return drawn
 
 
-def new_figure(width: float = 7.5, height: float = 5.0) -> Figure:
-    """Make a figure that pyplot does not know; size in inches (7.5 inches are 900 pixels at 120 dots per inch)."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, min(max(height, 1.8), 14.0)), layout="constrained")
-
-
-# Inches around a picture: left for latitudes like -05°10'30" and the axis label, right for the colour bar with its labels.
-LEFT, RIGHT, BOTTOM, TOP = 0.95, 1.1, 0.55, 0.35
-
-
-def new_axes(shape: tuple[int, int] | None = None, wcs: WCS | None = None, *, width: float = 7.5, right: float = RIGHT) -> Axes:
-    """Make axes in a new figure, with sky coordinates if there is a WCS; the height suits the image.
-
-    Margins are fixed in inches instead of fitted: a fitted layout draws everything twice and leaves colour bars outside.
-
-    Parameters
-    ----------
-    shape : tuple of int, optional
-        ``(ny, nx)`` of the image to be drawn; default: a plain plot.
-    wcs : astropy.wcs.WCS, optional
-        Celestial coordinates of the image.
-    width : float
-        Width of the figure in inches.
-    right : float
-        Inches right of the axes.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes; ``.figure`` is the figure.
-    """
-    if shape is None:
-        return new_figure(width).add_subplot()
-    from matplotlib.figure import Figure
-
-    across = width - LEFT - right
-    up = across * _clipped_aspect(shape)
-    figure = Figure(figsize=(width, up + BOTTOM + TOP))
-    return axes_at(figure, (LEFT, BOTTOM, across, up), wcs)
-
-
-def new_pair(shape: tuple[int, int], wcs: WCS | None = None, *, figure: Figure | None = None, width: float = 7.5) -> tuple[Axes, Axes]:
-    """Make axes for two images of one shape: side by side, or one above the other if they are wide.
-
-    The second of a pair side by side has no labels on its left, the first of a pair one above the other none below.
-    """
-    from matplotlib.figure import Figure
-
-    aspect = _clipped_aspect(shape)
-    wide = aspect < 0.55
-    gap = 0.3
-    if figure is not None:
-        width, total = map(float, figure.get_size_inches())
-    across = width - LEFT - RIGHT if wide else (width - LEFT - RIGHT - gap) / 2
-    up = across * aspect
-    if figure is None:
-        figure = Figure(figsize=(width, 2 * up + gap + BOTTOM + 2 * TOP if wide else up + BOTTOM + TOP))
-    elif wide:
-        up = (total - gap - BOTTOM - 2 * TOP) / 2
-    else:
-        up = total - BOTTOM - TOP
-    corners = ((LEFT, BOTTOM + up + gap + TOP), (LEFT, BOTTOM)) if wide else ((LEFT, BOTTOM), (LEFT + across + gap, BOTTOM))
-    first, second = (axes_at(figure, (x, y, across, up), wcs) for x, y in corners)
-    _drop_labels(first if wide else second, "x" if wide else "y")
-    return first, second
-
-
-def _clipped_aspect(shape: tuple[int, int]) -> float:
-    """Height over width, within what a page can show."""
-    return min(max(shape[0] / max(shape[1], 1), 0.12), 1.3)
-
-
-def axes_at(figure: Figure, inches: tuple[float, float, float, float], wcs: WCS | None = None) -> Axes:
-    """Add axes at a rectangle (left, bottom, width, height) in inches, with sky coordinates if there is a WCS."""
-    wide, high = figure.get_size_inches()
-    left, bottom, across, up = inches
-    rectangle = (left / wide, bottom / high, across / wide, up / high)
-    if wcs is None:
-        axes = figure.add_axes(rectangle)
-        axes.set_xlabel("x [pix]")
-        axes.set_ylabel("y [pix]")
-        return axes
-    axes = figure.add_axes(rectangle, projection=wcs)
-    _label_sky(axes, wcs)
-    return axes
-
-
-def _drop_labels(axes: Any, which: str) -> None:
-    """Take the labels off the side on which a neighbour has the same ones."""
-    if hasattr(axes, "coords"):
-        coordinate = axes.coords["xy".index(which)]
-        coordinate.set_auto_axislabel(False)
-        coordinate.set_axislabel("")
-        coordinate.set_ticklabel_visible(False)
-    else:
-        axes.set(**{f"{which}label": ""})
-        axes.tick_params(**{"labelbottom" if which == "x" else "labelleft": False})
-
-
-def _label_sky(axes: Any, wcs: WCS) -> None:
-    """Label the sky axes with their names and the reference system (tick labels carry their own units)."""
-    names = {"RA--": "Right ascension", "DEC-": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude"}
-    names |= {"ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
-    for i in range(2):
-        kind = str(wcs.wcs.ctype[i])[:4]
-        system = f" ({_system(wcs)})" if kind in {"RA--", "DEC-"} else ""
-        coordinate = axes.coords[i]
-        coordinate.set_axislabel(names.get(kind, kind or f"axis {i + 1}") + system)
-        coordinate.set_ticklabel(exclude_overlapping=True)
-    axes.coords.grid(color="white", alpha=0.35, linewidth=0.5, linestyle="-")
-
-
-def _system(wcs: WCS) -> str:
-    """Name the reference system, with its equinox where it has one."""
-    name = wcs.wcs.radesys or "ICRS"
-    equinox = wcs.wcs.equinox
-    if not name.startswith("FK") or not math.isfinite(equinox):
-        return name
-    return f"{name}, {'B' if name.startswith('FK4') else 'J'}{equinox:g}"
+def _keep_style(result: Any) -> None:
+    """Mark the figure, and write the tick colours into its axes: ticks are made when it is drawn, with the settings that hold then."""
+    root = (result[0] if isinstance(result, tuple) else result).get_figure(root=True)
+    root.set_label(_LABEL)
+    for axes in root.get_axes() + [child for parent in root.get_axes() for child in parent.child_axes]:
+        for side in "xy":
+            style = {k: _HOUSE[f"{side}tick.{k}"] for k in ("color", "labelcolor", "labelsize")}
+            if not hasattr(axes, "coords"):
+                axes.tick_params(axis=side, which="both", **style)
 
 
 def with_unit(text: str, unit: str | None) -> str:
@@ -377,7 +288,16 @@ def blank_aware(name: str, *, blank: str = BLANK_COLOUR) -> Any:
     return mpl.colormaps[name].resampled(160).with_extremes(bad=blank)
 
 
-def add_colour_bar(mappable: Any, ax: Any, label: str, *, ticks: Any = None, beside: bool = True, whole_numbers: bool = False) -> Any:
+def add_colour_bar(
+    mappable: Any,
+    ax: Any,
+    label: str,
+    *,
+    ticks: Any = None,
+    beside: bool = True,
+    whole_numbers: bool = False,
+    proportions: tuple[float, float] = (25.0, 0.046),
+) -> Any:
     """Add a colour bar with a label.
 
     Parameters
@@ -388,12 +308,14 @@ def add_colour_bar(mappable: Any, ax: Any, label: str, *, ticks: Any = None, bes
         Axes it belongs to.
     label : str
         Label with unit.
-    ticks : sequence of float, optional
-        Values labelled.
+    ticks : sequence of float, or a function, optional
+        Values labelled, or a function that gives them for a number of ticks that suits the height (`Stretch.ticks`).
     beside : bool
         Put it into the free margin right of the axes (our own figures), exactly as high as the picture; otherwise take room from the axes.
     whole_numbers : bool
         Whether ticks must be whole numbers.
+    proportions : tuple of float
+        Height over width of a bar that takes room from the axes, and share of their width that it takes.
 
     Returns
     -------
@@ -402,61 +324,26 @@ def add_colour_bar(mappable: Any, ax: Any, label: str, *, ticks: Any = None, bes
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+    place = ax[0] if isinstance(ax, Sequence) else ax
+    place.apply_aspect()
+    width, height = place.get_window_extent().size / place.get_figure(root=True).dpi
     if whole_numbers:
         ticks = MaxNLocator(integer=True)
+    elif callable(ticks):
+        ticks = ticks(6 if height > 2 else 3)
     if beside:
-        ax.apply_aspect()
-        inches = ax.get_position().width * ax.figure.get_figwidth()
-        bar = ax.figure.colorbar(mappable, cax=ax.inset_axes((1 + 0.1 / inches, 0.0, 0.18 / inches, 1.0)), ticks=ticks)
+        bar = place.figure.colorbar(mappable, cax=place.inset_axes((1 + 0.1 / width, 0.0, 0.18 / width, 1.0)), ticks=ticks)
     else:
-        figure = (ax[0] if isinstance(ax, Sequence) else ax).figure
-        bar = figure.colorbar(mappable, ax=ax, ticks=ticks, fraction=0.046, pad=0.03, aspect=25)
-    bar.set_label(label)
+        bar = place.figure.colorbar(mappable, ax=ax, ticks=ticks, aspect=proportions[0], fraction=proportions[1], pad=0.03)
+    bar.set_label(label.replace(" [", "\n[") if height < 1.7 else label)
     if ticks is not None and not whole_numbers:
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.7g}".replace("-", "\N{MINUS SIGN}")))
         bar.ax.yaxis.set_minor_locator(NullLocator())
     return bar
 
 
-def figure_png(figure: Figure | Axes, width: int = MAX_WIDTH) -> bytes:
-    """Render a figure as a small PNG.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure or Axes
-        Figure, or axes whose figure is meant.
-    width : int
-        Width in pixels, at most 900. The height follows.
-
-    Returns
-    -------
-    bytes
-        PNG of 256 colours: a quarter of the size of a true-colour one; no colour is off by more than about 8 of 255.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    target: Any = figure.get_figure(root=True) if hasattr(figure, "transAxes") else figure
-    before = target.canvas
-    canvas = FigureCanvasAgg(target)
-    dpi = target.dpi
-    try:
-        target.dpi = min(width, MAX_WIDTH) / target.get_figwidth()
-        canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())
-    finally:
-        target.dpi = dpi
-        target.set_canvas(before)
-    picture = Image.fromarray(_on_white(pixels)).quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    out = io.BytesIO()
-    picture.save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _on_white(rgba: AnyArray) -> AnyArray:
-    """Lay an RGBA picture on white; users' figures may be transparent."""
-    alpha = rgba[..., 3:4].astype(np.uint16)
-    if (alpha == 255).all():
-        return np.ascontiguousarray(rgba[..., :3])
-    colour: AnyArray = (rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha)) // 255
-    return colour.astype(np.uint8)
+def legend_above(ax: Any) -> None:
+    """Put the legend in one line between title and axes, where it hides no point."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, frameon=False, borderaxespad=0.1, handletextpad=0.3)
+        ax.set_title(ax.get_title(), pad=20)

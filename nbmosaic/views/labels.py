@@ -55,7 +55,7 @@ def _common_start(texts: Sequence[str]) -> str:
     return first[:n]
 
 
-def place_labels(ax: Any, points: FloatArray, texts: Sequence[str], colours: Sequence[str] | str = "#222222", **style: Any) -> int:
+def place_labels(ax: Any, points: FloatArray, texts: Sequence[str], colours: Sequence[str] | str = "#222222", offset: float = 0.0) -> int:
     """Write labels at points; one that would cover another is moved, or left out where there is no room.
 
     Parameters
@@ -68,8 +68,8 @@ def place_labels(ax: Any, points: FloatArray, texts: Sequence[str], colours: Seq
         Labels.
     colours : sequence of str or str
         Their colours.
-    **style
-        More for ``ax.text``.
+    offset : float
+        Height above the points at which the labels should stand, in lines.
 
     Returns
     -------
@@ -89,16 +89,15 @@ def place_labels(ax: Any, points: FloatArray, texts: Sequence[str], colours: Seq
         # Half width and half height of the text in points; 0.6 em is the mean width of a character of the default font.
         half_w, half_h = 0.3 * FONT_SIZE * len(label) + 1, 0.6 * FONT_SIZE
         for dx, dy in OFFSETS:
-            x, y = pixels[i, 0] + dx * FONT_SIZE, pixels[i, 1] + dy * FONT_SIZE
+            x, y = pixels[i, 0] + dx * FONT_SIZE, pixels[i, 1] + (dy + offset) * FONT_SIZE
             box = (x - half_w, y - half_h, x + half_w, y + half_h)
             inside = box[0] >= left and box[1] >= bottom and box[2] <= right and box[3] <= top
             if inside and not any(box[0] < t[2] and t[0] < box[2] and box[1] < t[3] and t[1] < box[3] for t in taken):
                 taken.append(box)
                 colour = colours if isinstance(colours, str) else colours[i]
                 ax.annotate(
-                    label, points[i], (dx * FONT_SIZE, dy * FONT_SIZE), textcoords="offset points", ha="center", va="center",
+                    label, points[i], (dx * FONT_SIZE, (dy + offset) * FONT_SIZE), textcoords="offset points", ha="center", va="center",
                     fontsize=FONT_SIZE, color=colour, annotation_clip=True,
-                    bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"}, **style,
-                )  # fmt: skip
+                    bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"})  # fmt: skip
                 break
     return len(taken)

@@ -10,21 +10,10 @@ import numpy as np
 from nbmosaic._types import AnyArray, FloatArray, IntArray
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.frame import Footprint
-from nbmosaic.views.figures import (
-    IMAGE_MAP,
-    RIGHT,
-    SERIES,
-    Stretch,
-    add_colour_bar,
-    blank_aware,
-    figure_png,
-    house_style,
-    new_axes,
-    new_pair,
-    robust_stretch,
-    with_unit,
-)
+from nbmosaic.views.axes import RIGHT, fit_aspect, label_graticule, new_axes, new_pair
+from nbmosaic.views.figures import IMAGE_MAP, SERIES, Stretch, add_colour_bar, blank_aware, house_style, robust_stretch, with_unit
 from nbmosaic.views.labels import place_labels, short_names
+from nbmosaic.views.png import figure_png
 from nbmosaic.views.preview import block_mean
 
 if TYPE_CHECKING:
@@ -98,12 +87,15 @@ def plot_image(
     if ax is None:
         ax = new_axes(data.shape, wcs, right=RIGHT if colour_bar else 0.3)
     mappable = _draw(ax, small, factor, data.shape, norm=chosen.norm(), cmap=cmap)
-    if title:
-        ax.set_title(with_unit(title, None))
+    stretched = fit_aspect(ax, data.shape)
+    if fresh and wcs is not None:
+        label_graticule(ax, wcs, data.shape)
+    if title or stretched:
+        ax.set_title(with_unit(f"{title} (not to scale)".strip() if stretched else title, None))
     if not np.isfinite(small).any():
         ax.text(0.5, 0.5, "no valid pixel", transform=ax.transAxes, ha="center", va="center")
     elif colour_bar:
-        add_colour_bar(mappable, ax, with_unit(label, unit), ticks=chosen.ticks(), beside=fresh)
+        add_colour_bar(mappable, ax, with_unit(label, unit), ticks=chosen.ticks, beside=fresh)
     return ax
 
 
@@ -111,7 +103,7 @@ def _draw(ax: Any, small: AnyArray, factor: int, shape: tuple[int, int], *, norm
     """Draw a shrunken image so that data coordinates are pixels of the whole one."""
     ny, nx = small.shape
     extent = (-0.5, nx * factor - 0.5, -0.5, ny * factor - 0.5)
-    mappable = ax.imshow(small, origin="lower", extent=extent, cmap=blank_aware(cmap), norm=norm, interpolation="nearest", aspect="equal")
+    mappable = ax.imshow(small, origin="lower", extent=extent, cmap=blank_aware(cmap), norm=norm, interpolation="nearest")
     ax.set_xlim(-0.5, shape[1] - 0.5)
     ax.set_ylim(-0.5, shape[0] - 0.5)
     return mappable
@@ -152,6 +144,8 @@ def plot_coverage(
         ax = new_axes(area.shape, wcs)
     top = float(np.nanmax(seen)) if np.isfinite(seen).any() else 1.0
     mappable = _draw(ax, seen, factor, area.shape, norm=Stretch("linear", 0.0, top).norm(), cmap="viridis")
+    if fit_aspect(ax, area.shape):
+        title = f"{title} (not to scale)"
     ax.set_title(with_unit(title, None))
     if np.isfinite(seen).any():
         whole = top >= 2 and bool(np.all(np.mod(seen[np.isfinite(seen)], 1) == 0))
@@ -202,7 +196,7 @@ def plot_before_after(
         plot_image(image, ax=axes, title=title, stretch=chosen, max_size=PREVIEW_SIZE // 2, colour_bar=False)
     if any(np.isfinite(image).any() for image in small):
         for axes in panels if panels[0].get_position().x0 == panels[1].get_position().x0 else panels[1:]:
-            add_colour_bar(axes.images[0], axes, with_unit("surface brightness", unit), ticks=chosen.ticks())
+            add_colour_bar(axes.images[0], axes, with_unit("surface brightness", unit), ticks=chosen.ticks)
     return panels
 
 

@@ -126,7 +126,7 @@ def elide(text: str, width: int = 48) -> str:
     Examples
     --------
     >>> elide("raw/2001/night-12/field-a/frame_0001.fits", 24)
-    'raw/200…frame_0001.fits'
+    'raw/200…/frame_0001.fits'
     """
     if len(text) <= width:
         return text
