@@ -1,0 +1,156 @@
+"""Pixel maps in the form that the kernels read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from nbmosaic._types import AnyArray, FloatArray
+from nbmosaic.types.box import PixelBox
+
+if TYPE_CHECKING:
+    from nbmosaic.core.geometry.pixmap import MapPatch, PixelMap
+
+__all__ = ["Segment", "covers", "interpolation_window", "map_segments", "nearest_window", "read_only"]
+
+EDGE_TOLERANCE_PIX = 1e-3
+"""How far beyond the outermost pixel centres a position still counts as being on them.
+
+Ten times the error of a pixel map: a frame that lies exactly on the grid must not lose its outermost rows to rounding.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Segment:
+    """One patch of a pixel map.
+
+    Attributes
+    ----------
+    patch : MapPatch
+        The patch.
+    box : PixelBox
+        Its pixels, relative to the first pixel of the output image.
+    pu, pv : ndarray of float64
+        Power-basis coefficients of each row, or the positions themselves where `table` is 1. Read-only.
+    table : int
+        See `pu`.
+    scale : float
+        Step in t from column to column.
+    """
+
+    patch: MapPatch
+    box: PixelBox
+    pu: FloatArray
+    pv: FloatArray
+    table: int
+    scale: float
+
+    def arguments(self, window: FloatArray, out: AnyArray) -> tuple[Any, ...]:
+        """Last arguments of a kernel that is to do the whole segment."""
+        return (self.pu, self.pv, self.table, 0, self.box.shape[1], self.scale, window, out, self.box.ymin, self.box.xmin)
+
+    def derivatives(self, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Derivatives ``du/dx, du/dy, dv/dx, dv/dy`` of the map at the pixels of some rows; NaN where they are undefined.
+
+        From the polynomials, or from differences of the table. A table of one row or column knows nothing across it: its derivative there
+        is taken as the other one turned by 90 degrees.
+        """
+        if self.table:
+            u_x, u_y = _differences(self.pu)
+            v_x, v_y = _differences(self.pv)
+            ny, nx = self.box.shape
+            if nx == 1:
+                u_x, v_x = v_y, -u_y
+            elif ny == 1:
+                u_y, v_y = -v_x, u_x
+            return u_x[rows], u_y[rows], v_x[rows], v_y[rows]
+        assert self.patch.cu is not None
+        assert self.patch.cv is not None
+        ny, nx = self.box.shape
+        t_y = 2.0 / (ny - 1) * np.arange(ny)[rows] - 1.0
+        t_x = 2.0 / (nx - 1) * np.arange(nx) - 1.0
+        u_x, u_y = _gradient(self.patch.cu, t_y, t_x, ny, nx)
+        v_x, v_y = _gradient(self.patch.cv, t_y, t_x, ny, nx)
+        return u_x, u_y, v_x, v_y
+
+
+def map_segments(forward: PixelMap) -> list[Segment]:
+    """Segments of a map, over an output image that covers the map's box."""
+    found = []
+    for patch in forward.patches:
+        box = patch.box.shift(-forward.box.ymin, -forward.box.xmin)
+        if box.empty:
+            continue
+        if patch.table_u is not None and patch.table_v is not None:
+            pu, pv, table = patch.table_u, patch.table_v, 1
+        else:
+            pu, pv = forward.power_rows(patch)
+            table = 0
+        scale = 2.0 / max(1, box.shape[1] - 1)
+        found.append(Segment(patch=patch, box=box, pu=read_only(pu, np.float64), pv=read_only(pv, np.float64), table=table, scale=scale))
+    return found
+
+
+def covers(segments: Sequence[Segment], shape: tuple[int, int]) -> bool:
+    """Whether the segments, which are disjoint, leave no pixel of an image out."""
+    return sum(segment.box.size for segment in segments) == shape[0] * shape[1]
+
+
+def interpolation_window(shape: tuple[int, int], pad: int) -> FloatArray:
+    """Window (see `nbmosaic.core.resampling.kernels.WINDOW`) of the interpolating kernels.
+
+    Valid are positions between the centres of the outermost pixels: beyond them there is only one pixel to go by, and an interpolation that
+    mirrors it is wrong by the gradient times the distance. An axis with a single pixel has no such interval; there it counts over its width.
+    """
+    ny, nx = shape
+    return np.array(
+        [pad, pad, *_interval(nx, pad), *_interval(ny, pad), pad, pad + nx - 1, pad, pad + ny - 1, pad + nx - 2, pad + ny - 2], float
+    )
+
+
+def _interval(n: int, pad: int) -> tuple[float, float]:
+    reach = EDGE_TOLERANCE_PIX if n > 1 else 0.5
+    return pad - reach, pad + n - 1 + reach
+
+
+def nearest_window(shape: tuple[int, int], pad: int) -> FloatArray:
+    """Window of the nearest-pixel kernel: valid is the whole area of the pixels, from edge to edge."""
+    ny, nx = shape
+    last_x, last_y = np.nextafter(pad + nx, 0.0), np.nextafter(pad + ny, 0.0)
+    return np.array([pad + 0.5, pad + 0.5, pad, last_x, pad, last_y, pad, last_x, pad, last_y, pad + nx - 1, pad + ny - 1], float)
+
+
+def read_only(array: AnyArray, dtype: type[Any]) -> Any:
+    """Contiguous, aligned, read-only view (or copy where it must be): kernels get their inputs always so, for one compiled version each."""
+    view = np.require(array, dtype, ("C", "A")).view()
+    view.flags.writeable = False
+    return view
+
+
+def _differences(table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Derivatives in x and y of a table: central differences, one-sided beside NaN and edges, NaN where there are no neighbours."""
+    found = []
+    for axis in (1, 0):
+        step = np.full(table.shape, np.nan)
+        lower, upper = [slice(None)] * 2, [slice(None)] * 2
+        lower[axis], upper[axis] = slice(None, -1), slice(1, None)
+        difference = np.diff(table, axis=axis)
+        before, after = step, step.copy()
+        before[tuple(upper)] = difference
+        after[tuple(lower)] = difference
+        mean = 0.5 * (before + after)
+        found.append(np.where(np.isfinite(mean), mean, np.where(np.isfinite(before), before, after)))
+    return found[0], found[1]
+
+
+def _gradient(c: FloatArray, t_y: FloatArray, t_x: FloatArray, ny: int, nx: int) -> tuple[FloatArray, FloatArray]:
+    """Derivatives in x and y (per pixel) of a Chebyshev patch of `ny` by `nx` pixels on a mesh."""
+    degree = len(c) - 1
+    rows, columns = chebyshev.chebvander(t_y, degree), chebyshev.chebvander(t_x, degree)
+    along_x = rows @ chebyshev.chebder(c, axis=1) @ columns[:, :-1].T * (2.0 / (nx - 1))
+    along_y = rows[:, :-1] @ chebyshev.chebder(c, axis=0) @ columns.T * (2.0 / (ny - 1))
+    return np.asarray(along_x, float), np.asarray(along_y, float)
