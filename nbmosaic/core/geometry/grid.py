@@ -105,11 +105,9 @@ def fit_grid(
     max_size : int, optional
         Largest length of an axis in pixels; the scale is made coarser to keep it.
     projection : str
-        TAN, SIN, STG, ARC or ZEA, about the best centre; CAR or AIT, with their reference point on the equator. Where the frames spread
-        too far
-        for the projection (60 degrees from the centre for TAN, 80 for SIN) the grid is that of the whole sky in AIT (or CAR where that was
-        asked
-        for), centred on longitude 0 and north up.
+        TAN, SIN, STG, ARC or ZEA, about the best centre; CAR or AIT, with their reference point on the equator. Where the frames spread too
+        far for the projection (60 degrees from the centre for TAN, 80 for SIN) the grid is that of the whole sky in AIT (or CAR where that
+        was asked for), centred on longitude 0 and north up.
 
     Returns
     -------

@@ -5,6 +5,7 @@ A map is fitted once a frame and read by the kernels a row at a time, so that no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,8 +31,9 @@ PointMap = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 _DEGREES = ((3, 5, 7), (9, 12))  # tried in this order; each group is cut from one interpolation, of its highest degree
 _TABLE_SIDE = 32  # boxes at most this large are tabled exactly: about as many points as two fits would ask for
 _MARGIN_PIX = 8.0  # patches further than this from the target are dropped; the widest kernel reaches 4 pixels
-_SAFETY = 0.5  # the check points may miss the largest error: ask for half the tolerance there (dense tests stay below 0.8 of it)
+_SAFETY = 0.4  # the check points may miss the largest error by a factor of 1.7 (all-sky maps); a quarter in ordinary ones
 _MESH = 9  # uniform check points a side, corners included
+_DENSE = 41  # points a side of the mesh for boxes where the map is undefined or wild beside the target
 _RANDOM = 40  # further check points
 _INVERSE_MESH = 65
 _CHUNK = 64  # boxes evaluated in one call of the exact map: 15 000 points, a few MB
@@ -305,6 +307,11 @@ def _split(box: PixelBox) -> list[PixelBox]:
     return [PixelBox(y0, y1, x0, x1) for y0, y1 in pairwise(ys) for x0, x1 in pairwise(xs)]
 
 
+def _patch(box: PixelBox, c: FloatArray, n: int) -> MapPatch:
+    """Patch of the first n coefficients along each axis."""
+    return MapPatch(box=box, cu=c[0, :n, :n].copy(), cv=c[1, :n, :n].copy())
+
+
 class _Fit:
     """Fits of boxes to one exact map."""
 
@@ -387,26 +394,34 @@ class _Fit:
         _, to_coefficients = _nodes(top)
         _, _, vx, vy = _checks(top)
         c = to_coefficients @ values @ to_coefficients.T
-        near = self._near(check[0], check[1], _MARGIN_PIX)
         strict = bool(np.isfinite(check).all())
-        n_near = int(near.sum())
-        relaxed = None
+        near = self._near(check[0], check[1], _MARGIN_PIX)
         for degree in degrees:
             n = degree + 1
             fitted = np.einsum("ki,aij,kj->ak", vy[:, :n], c[:, :n, :n], vx[:, :n], optimize=True)
             off = np.abs(fitted - check).max(axis=0)
             if strict and off.max() <= self.tolerance:
-                return MapPatch(box=box, cu=c[0, :n, :n].copy(), cv=c[1, :n, :n].copy()), float(off.max())
-            # Outside of the target the exact map may be wild (a distortion polynomial far from its frame); there the fit need only stay
-            # outside.
-            if (
-                relaxed is None
-                and n_near >= 16
-                and off[near].max() <= self.tolerance / 4
-                and not self._near(fitted[0, ~near], fitted[1, ~near], 1.0).any()
-            ):
-                relaxed = MapPatch(box=box, cu=c[0, :n, :n].copy(), cv=c[1, :n, :n].copy()), float(off[near].max())
-        return relaxed
+                return _patch(box, c, n), float(off.max())
+        # Outside of the target the exact map may be wild (a distortion polynomial far from its frame); there the fit need only stay outside.
+        if near.sum() >= 16 and off[near].max() <= self.tolerance:
+            patch = _patch(box, c, n)
+            error = self._error_near(patch)
+            if error <= self.tolerance:
+                return patch, error
+        return None
+
+    def _error_near(self, patch: MapPatch) -> float:
+        """Largest error near the target on a dense mesh; infinite if the patch puts on the target what does not belong there."""
+        box, t = patch.box, np.linspace(-1.0, 1.0, _DENSE)
+        x = box.xmin + self.offset + (box.shape[1] - 1) * (t + 1.0) / 2.0
+        y = box.ymin + self.offset + (box.shape[0] - 1) * (t + 1.0) / 2.0
+        u, v = self.exact(*(a.ravel() for a in np.meshgrid(x, y)))
+        vander = chebyshev.chebvander(t, patch.degree)
+        fu, fv = (np.asarray(vander @ c @ vander.T).ravel() for c in (patch.cu, patch.cv) if c is not None)
+        near = self._near(u, v, _MARGIN_PIX)
+        if self._near(fu[~near], fv[~near], 1.0).any():
+            return math.inf
+        return float(np.maximum(np.abs(fu - u), np.abs(fv - v))[near].max(initial=0.0))
 
     def _touches(self, check: FloatArray) -> bool:
         """Whether the mesh of check points may touch the target.
