@@ -12,7 +12,7 @@ from nbmosaic._types import AnyArray, BoolArray, FloatArray, IntArray
 from nbmosaic.types.matching import BackgroundModel
 from nbmosaic.views.axes import new_axes, new_figure
 from nbmosaic.views.figures import DIVERGING_MAP, SERIES, add_colour_bar, blank_aware, house_style, legend_above, symmetric_limit, with_unit
-from nbmosaic.views.labels import place_labels, short_names
+from nbmosaic.views.labels import place_labels, plain_label, short_names
 from nbmosaic.views.numbers import count_text, number_text
 
 if TYPE_CHECKING:
@@ -353,8 +353,8 @@ def _label_levels(ax: Any, names: Sequence[str] | None, unit: str) -> None:
         ax.set_ylabel(label)
         ax.grid(axis="y", color="#cccccc", linewidth=0.5)
     else:
-        ax.set_yticks(np.arange(len(names)), [n.replace("$", r"\$") for n in names])
-        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_yticks(np.arange(len(names)), [plain_label(n) for n in names])
+        ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
         ax.set_xlabel(label)
         ax.set_ylabel("frame")
         ax.grid(axis="x", color="#cccccc", linewidth=0.5)
@@ -403,7 +403,7 @@ def plot_plane_3d(
         colour = SERIES[k % len(SERIES)]
         z = c + a * (x - model.origin[0]) + b * (y - model.origin[1])
         ax.plot_surface(x, y, z, color=colour, alpha=0.45, edgecolor=colour, linewidth=0.8, shade=False)
-        ax.text(x.mean(), y.mean(), z.mean(), texts[row].replace("$", r"\$"), color="#222222", ha="center", fontsize=8)
+        ax.text(x.mean(), y.mean(), z.mean(), plain_label(texts[row]), color="#222222", ha="center", fontsize=8)
     ax.set(xlabel="x [pix]", ylabel="y [pix]", zlabel=with_unit("background", unit))
     ax.set_box_aspect(None, zoom=0.88)
     return ax

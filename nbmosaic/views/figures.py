@@ -15,6 +15,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import numpy as np
 
 from nbmosaic._types import AnyArray, FloatArray
+from nbmosaic.views.labels import plain_label
 
 __all__ = [
     "BLANK_COLOUR",
@@ -143,15 +144,14 @@ def _keep_style(result: Any) -> None:
 
 
 def with_unit(text: str, unit: str | None) -> str:
-    """Label with its unit in brackets, if there is one; dollar signs are made harmless to matplotlib.
+    """Label with its unit in brackets, if there is one; nothing in it is a formula to matplotlib.
 
     Examples
     --------
     >>> with_unit("level", "DN"), with_unit("level", "")
     ('level [DN]', 'level')
     """
-    label = f"{text} [{unit}]" if unit else text
-    return label.replace("$", r"\$")
+    return plain_label(f"{text} [{unit}]" if unit else text, 120)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,13 @@ FONT_SIZE = 7.5
 
 
 def plain_label(text: str, width: int = 26) -> str:
-    """Text that matplotlib draws as it stands (a dollar sign starts no formula), its middle cut out if it is long."""
+    r"""Make text that matplotlib draws as it stands (a dollar sign starts no formula), its middle cut out if it is long.
+
+    Examples
+    --------
+    >>> print(plain_label("cost in $"))
+    cost in \$
+    """
     return elide("".join(c if c.isprintable() else " " for c in text), width).replace("$", r"\$")
 
 

@@ -257,12 +257,19 @@ def plot_footprints(
         ax.plot([-0.5, x, x, -0.5, -0.5], [-0.5, -0.5, y, y, -0.5], color="#444444", linestyle="--", linewidth=1.0)
     if fresh:
         _frame_view(ax, low, high, offsets=offsets, wcs=wcs)
-    centres = np.array([p[np.isfinite(p).all(axis=1)].mean(axis=0) if len(p) else (np.nan, np.nan) for p in polygons]).reshape(-1, 2)
+    centres = np.array([_centre(p) for p in polygons]).reshape(-1, 2)
     if len(polygons) <= max_labels:
         texts = short_names(names) if names is not None else [str(i) for i in range(len(polygons))]
         place_labels(ax, centres, texts, [SERIES[i % len(SERIES)] for i in range(len(polygons))])
     ax.set_title(with_unit(title or f"{len(polygons)} frame{'' if len(polygons) == 1 else 's'}", None))
     return ax
+
+
+def _centre(polygon: FloatArray) -> FloatArray:
+    """Mean of the vertices that are defined; NaN if none is."""
+    good = polygon[np.isfinite(polygon).all(axis=1)]
+    middle: FloatArray = good.mean(axis=0) if len(good) else np.full(2, np.nan)
+    return middle
 
 
 def _frame_view(ax: Axes, low: FloatArray, high: FloatArray, *, offsets: bool, wcs: WCS | None) -> None:
@@ -301,9 +308,9 @@ def _polygons(outlines: Sequence[Outline] | IntArray, wcs: WCS | None) -> tuple[
 
 
 def _offsets(footprints: Sequence[Footprint]) -> list[FloatArray]:
-    """Gnomonic offsets in degrees about the mean direction of all vertices, east and north."""
+    """Offsets in degrees about the mean direction of all vertices, east and north."""
     lon, lat = (np.radians(np.concatenate([getattr(f, k) for f in footprints])) for k in ("lon", "lat"))
-    mean = np.nanmean([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    mean = np.nansum([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
     lon0, lat0 = np.arctan2(mean[1], mean[0]), np.arctan2(mean[2], np.hypot(mean[0], mean[1]))
     out = []
     for f in footprints:

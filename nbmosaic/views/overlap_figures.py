@@ -21,7 +21,7 @@ from nbmosaic.views.figures import (
     symmetric_limit,
     with_unit,
 )
-from nbmosaic.views.labels import short_names
+from nbmosaic.views.labels import plain_label, short_names
 from nbmosaic.views.numbers import number_text
 from nbmosaic.views.preview import block_mean
 
@@ -100,7 +100,7 @@ def plot_overlap(
     _label_outer(panels, ny / nx)
     _histogram(panels[3], residual[used], residual[valid & ~used], rms, unit)
     note = " (not to scale)" if stretched else ""
-    figure.suptitle((" \N{MINUS SIGN} ".join(short_names(names, 30)) + note).replace("$", r"\$"), fontsize=10)
+    figure.suptitle(with_unit(" \N{MINUS SIGN} ".join(short_names(names, 30)) + note, None), fontsize=10)
     return panels
 
 
@@ -236,7 +236,7 @@ def plot_residuals(
     ax.set_xscale("log")
     ax.set_ylim(max(n, 1) - 0.5, -0.5)
     if names is not None and n <= MAX_DUMBBELLS:
-        ax.set_yticks(rank, [str(names[i]).replace("$", r"\$") for i in order])
+        ax.set_yticks(rank, [plain_label(str(names[i])) for i in order])
     elif n <= MAX_DUMBBELLS:
         ax.set_yticks(rank, [str(i) for i in order])
     ax.set_ylabel("overlap" if n <= MAX_DUMBBELLS else "overlaps, largest difference first")
@@ -263,7 +263,7 @@ def _series(
         else text
     )
     if len(values):
-        ax.plot(drawn[used], rank[used], shape, color=colour, markersize=size, label=label.replace("$", r"\$"), zorder=3)
+        ax.plot(drawn[used], rank[used], shape, color=colour, markersize=size, label=with_unit(label, None), zorder=3)
     if excluded.any():
         ax.plot(drawn[excluded], rank[excluded], shape, color=colour, markersize=size, markerfacecolor="white", zorder=3)
     if middle > 0:

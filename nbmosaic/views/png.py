@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,9 @@ def figure_png(figure: Figure | Axes, width: int = MAX_WIDTH) -> bytes:
     dpi = target.dpi
     try:
         target.dpi = min(width, MAX_WIDTH) / target.get_figwidth()
-        with house_settings() if has_house_style(target) else contextlib.nullcontext():
+        with house_settings() if has_house_style(target) else contextlib.nullcontext(), warnings.catch_warnings():
+            # A file name may hold letters that the font lacks; they become boxes, which tells more than a warning for each.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             canvas.draw()
         pixels = np.asarray(canvas.buffer_rgba())
     finally:
