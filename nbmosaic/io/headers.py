@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ _COMMENTS = {
     "RADESYS": "reference system",
     "EQUINOX": "[yr] equinox",
 }
+
+_ZENITHAL = {"TAN", "SIN", "ARC", "ZEA", "STG", "ZPN", "AZP", "SZP", "AIR", "NCP"}
 
 
 def plain_text(value: Any) -> str:
@@ -81,12 +84,31 @@ def wcs_values(wcs: WCS) -> list[tuple[str, Any]]:
             values += [(f"PC{i + 1}_{j + 1}", _digits(pc[i, j])) for i in range(2) for j in range(2)]
     values += [(f"CUNIT{i + 1}", str(prm.cunit[i])) for i in range(2) if str(prm.cunit[i]) not in {"deg", ""}]
     values += [(f"PV{i}_{m}", float(value)) for i, m, value in prm.get_pv()]
-    values += [(key, float(value)) for key, value in (("LONPOLE", prm.lonpole), ("LATPOLE", prm.latpole)) if math.isfinite(value)]
+    distortion = _distortion_values(wcs)
+    values = [(key, value) for key, value in values if key not in distortion] + [*distortion.items()]
+    values += _pole_values(prm)
     if str(prm.radesys):
         values.append(("RADESYS", str(prm.radesys)))
     if math.isfinite(prm.equinox):
         values.append(("EQUINOX", float(prm.equinox)))
     return values + _sip_values(wcs)
+
+
+def _distortion_values(wcs: WCS) -> dict[str, Any]:
+    """CTYPE and coefficients of distortions that wcslib keeps inside (TPV and its like: it shows CTYPE as TAN); 13 digits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = wcs.to_header(relax=True)
+    if header.get("CTYPE1") == str(wcs.wcs.ctype[0]) or str(header.get("CTYPE1", "")).endswith("-SIP"):
+        return {}
+    return {key: header[key] for key in header if key.startswith(("CTYPE", "PV", "CPDIS", "CQDIS", "DP", "DQ"))}
+
+
+def _pole_values(prm: Any) -> list[tuple[str, Any]]:
+    """LONPOLE and LATPOLE, left out where they are the defaults of a zenithal projection (for which LATPOLE says nothing)."""
+    if str(prm.ctype[0])[5:8] in _ZENITHAL and prm.lonpole == (180.0 if prm.crval[max(prm.lat, 0)] < 90.0 else 0.0):
+        return []
+    return [(key, float(value)) for key, value in (("LONPOLE", prm.lonpole), ("LATPOLE", prm.latpole)) if math.isfinite(value)]
 
 
 def _sip_values(wcs: WCS) -> list[tuple[str, Any]]:
