@@ -31,12 +31,13 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
     """
     projected = frames.projected if isinstance(frames, Corrected) else frames
     n_frames = len(projected.infos)
-    dtypes = _dtypes(projected, n_frames)
+    whole = not has_fractional_area(projected)
+    count_dtype = _count_dtype(n_frames)
     notes = provenance(frames, options)
     unit = _unit(projected)
-    in_memory = output is None and _bytes(projected.grid.shape, dtypes, variance=has_variance(projected, options)) <= execution.max_memory
+    in_memory = output is None and _bytes(projected.grid.shape, count_dtype, whole_area=whole, variance=has_variance(projected, options)) <= execution.max_memory
     if in_memory:
-        sink = ArraySink(projected.grid.shape, variance=has_variance(projected, options), area_dtype=dtypes["area"], count_dtype=dtypes["count"])
+        sink = ArraySink(projected.grid.shape, variance=has_variance(projected, options), whole_area=whole, count_dtype=count_dtype)
         _check_filled(coadd_frames(frames, projected.grid, sink, options=options, execution=execution), n_frames)
         return Mosaic(
             data=sink.data,
@@ -52,7 +53,7 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
     scratch = None if output is not None else ScratchFolder(execution.scratch_folder())
     path = Path(output) if output is not None else scratch.path / "mosaic.fits"  # type: ignore[union-attr]
     return _into_file(
-        frames, path, overwrite=overwrite, options=options, execution=execution, unit=unit, notes=notes, dtypes=dtypes, owner=scratch
+        frames, path, overwrite=overwrite, options=options, execution=execution, unit=unit, notes=notes, count_dtype=count_dtype, owner=scratch
     )
 
 
@@ -65,31 +66,33 @@ def _into_file(
     execution: Execution,
     unit: str,
     notes: Mapping[str, Any],
-    dtypes: Mapping[str, np.dtype[Any]],
+    count_dtype: np.dtype[Any],
     owner: ScratchFolder | None,
 ) -> Mosaic:
     from nbmosaic.io.fits_write import MosaicWriter
     from nbmosaic.io.mosaic_read import open_mosaic
 
     projected = frames.projected if isinstance(frames, Corrected) else frames
-    planes = ("area", "nframes", "variance") if has_variance(projected, options) else ("area", "nframes")
+    whole = not has_fractional_area(projected)
+    planes = ["area"] if whole else ["area", "nframes"]
+    planes += ["variance"] if has_variance(projected, options) else []
     with MosaicWriter(
         path,
         projected.grid,
         planes=planes,
-        dtypes={"area": dtypes["area"], "nframes": dtypes["count"]},
+        dtypes={"area": count_dtype if whole else np.dtype(np.float32), "nframes": count_dtype},
         unit=unit,
         cards=provenance_cards(notes),
         history=provenance_lines(notes),
         overwrite=overwrite,
     ) as writer:
-        _check_filled(coadd_frames(frames, projected.grid, FileSink(writer), options=options, execution=execution), len(projected.infos))
+        _check_filled(coadd_frames(frames, projected.grid, FileSink(writer, whole_area=whole), options=options, execution=execution), len(projected.infos))
     arrays = open_mosaic(path)
     return Mosaic(
         data=arrays["data"],
         wcs=projected.grid.wcs,
         area=arrays["area"],
-        count=arrays["nframes"],
+        count=arrays.get("nframes", arrays["area"]),
         variance=arrays.get("variance"),
         unit=unit,
         n_frames=len(projected.infos),
@@ -107,14 +110,13 @@ def _check_filled(filled: int, n_frames: int) -> None:
         )
 
 
-def _dtypes(projected: Projected, n_frames: int) -> dict[str, np.dtype[Any]]:
-    """Whole numbers where the coverage is a whole number: a quarter of the file."""
-    count = np.dtype(np.uint8 if n_frames < 256 else np.int16 if n_frames < 32768 else np.int32)
-    return {"count": count, "area": np.dtype(np.float32) if has_fractional_area(projected) else count}
+def _count_dtype(n_frames: int) -> np.dtype[Any]:
+    """Smallest type that holds the number of frames: it is a plane of the file."""
+    return np.dtype(np.uint8 if n_frames < 256 else np.int16 if n_frames < 32768 else np.int32)
 
 
-def _bytes(shape: tuple[int, int], dtypes: Mapping[str, np.dtype[Any]], *, variance: bool) -> int:
-    return shape[0] * shape[1] * (4 + 4 * variance + sum(dtype.itemsize for dtype in dtypes.values()))
+def _bytes(shape: tuple[int, int], count_dtype: np.dtype[Any], *, whole_area: bool, variance: bool) -> int:
+    return shape[0] * shape[1] * (4 + 4 * variance + count_dtype.itemsize + (0 if whole_area else 4))
 
 
 def _unit(projected: Projected) -> str:

@@ -50,18 +50,19 @@ class Sink(Protocol):
 class ArraySink:
     """A mosaic in memory."""
 
-    def __init__(self, shape: tuple[int, int], *, variance: bool, area_dtype: np.dtype[Any], count_dtype: np.dtype[Any]) -> None:
+    def __init__(self, shape: tuple[int, int], *, variance: bool, whole_area: bool, count_dtype: np.dtype[Any]) -> None:
         self.data = np.empty(shape, np.float32)
-        self.area = np.empty(shape, area_dtype)
         self.count = np.empty(shape, count_dtype)
+        self.area = self.count if whole_area else np.empty(shape, np.float32)
         self.variance = np.empty(shape, np.float32) if variance else None
 
     def write(self, y0: int, band: Band) -> None:
         """Copy a band into place."""
         rows = slice(y0, y0 + len(band.image))
         self.data[rows] = band.image
-        self.area[rows] = band.area
         self.count[rows] = band.count
+        if self.area is not self.count:
+            self.area[rows] = band.area
         if self.variance is not None and band.variance is not None:
             self.variance[rows] = band.variance
 
@@ -69,12 +70,16 @@ class ArraySink:
 class FileSink:
     """A mosaic that is written to a file as it grows."""
 
-    def __init__(self, writer: MosaicWriter) -> None:
+    def __init__(self, writer: MosaicWriter, *, whole_area: bool) -> None:
         self._writer = writer
+        self._whole_area = whole_area
 
     def write(self, y0: int, band: Band) -> None:
-        """Write a band."""
-        self._writer.write_rows(y0, band.image, area=band.area, nframes=band.count, variance=band.variance)
+        """Write a band; where the coverage is a whole number it is the number of frames, and is not written twice."""
+        if self._whole_area:
+            self._writer.write_rows(y0, band.image, area=band.count, variance=band.variance)
+        else:
+            self._writer.write_rows(y0, band.image, area=band.area, nframes=band.count, variance=band.variance)
 
 
 def frames_in_order(projected: Projected, *, combine: str) -> list[ProjectedInfo]:
@@ -109,7 +114,6 @@ def coadd_frames(source: Projected | Corrected, grid: MosaicGrid, sink: Sink, *,
         filled += int(np.count_nonzero(band.count))
         maker.give_back(coadder)
         execution.progress.advance()
-    projected.store.release()
     execution.progress.finish(f"{filled} pixels")
     return filled
 

@@ -87,10 +87,12 @@ def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
     from nbmosaic.pipeline.assembly import provenance_cards, provenance_lines
     from nbmosaic.types import MosaicGrid
 
+    apart = mosaic.count is not mosaic.area
+    planes = ["area", *(["nframes"] if apart else []), *([] if mosaic.variance is None else ["variance"])]
     with MosaicWriter(
         target,
         MosaicGrid(mosaic.wcs, mosaic.shape),
-        planes=("area", "nframes") if mosaic.variance is None else ("area", "nframes", "variance"),
+        planes=planes,
         dtypes={"area": mosaic.area.dtype, "nframes": mosaic.count.dtype},
         unit=mosaic.unit,
         cards=provenance_cards(mosaic.provenance),
@@ -99,8 +101,13 @@ def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
     ) as writer:
         for y in range(0, mosaic.shape[0], 128):
             rows = slice(y, y + 128)
-            variance = None if mosaic.variance is None else mosaic.variance[rows]
-            writer.write_rows(y, mosaic.data[rows], area=mosaic.area[rows], nframes=mosaic.count[rows], variance=variance)
+            writer.write_rows(
+                y,
+                mosaic.data[rows],
+                area=mosaic.area[rows],
+                nframes=mosaic.count[rows] if apart else None,
+                variance=None if mosaic.variance is None else mosaic.variance[rows],
+            )
 
 
 def _save_table(product: Product, target: Path) -> None:

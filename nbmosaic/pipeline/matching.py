@@ -69,7 +69,6 @@ def fit_overlaps(
         execution.progress.advance()
         if fit.n_valid > 0:
             rows.append(fit)
-    projected.store.release()
     execution.progress.finish(f"{len(rows)} overlaps fitted")
     cells = coverage_cells([info.coarse for info in infos], [info.coarse_box for info in infos], projected.coarse_step)
     members = tuple(tuple(infos[row].index for row in rows) for rows in cells.members)

@@ -58,7 +58,7 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
         )
     spill = _spills(list(boxes.values()), execution)
     scratch = ScratchFolder(execution.scratch_folder()) if spill else None
-    store = FrameStore(scratch=scratch, budget=execution.max_memory // 2)
+    store = FrameStore(scratch=scratch)
     step = _coarse_step(list(boxes.values()))
     tasks = [
         ProjectTask(

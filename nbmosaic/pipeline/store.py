@@ -1,7 +1,7 @@
 """Where projected frames live between the stages: in memory while they fit the budget, else in scratch files.
 
 A scratch file holds the planes of one frame, one after the other, as native float32 in C order. It is written under a temporary name and
-moved into place, so a file that exists is whole. Files are read with plain reads, not mapped: mapped pages would count as memory of the process.
+moved into place, so a file that exists is whole.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import errno
 import os
 import shutil
 import tempfile
-import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,33 +88,22 @@ class FrameStore:
     ----------
     scratch : ScratchFolder, optional
         Folder for files; None keeps everything in memory.
-    budget : int
-        Bytes of planes read from files that are kept for the next reader.
     """
 
-    def __init__(self, *, scratch: ScratchFolder | None, budget: int) -> None:
+    def __init__(self, *, scratch: ScratchFolder | None) -> None:
         self._scratch = scratch
-        self._budget = budget
+        self._folder = None if scratch is None else scratch.path
         self._known: dict[int, _Stored] = {}
         self._memory: dict[tuple[int, str], Float32Array] = {}
-        self._cache: OrderedDict[tuple[int, str], Float32Array] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, object]:
-        """Another process sees the files, not the memory."""
-        return {"folder": self.folder, "budget": self._budget, "known": self._known}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__init__(scratch=None, budget=state["budget"])  # type: ignore[misc, arg-type]
-        self._known = state["known"]  # type: ignore[assignment]
-        self._folder = state["folder"]
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process sees the files, not the memory, and does not own the folder."""
+        return {"_scratch": None, "_folder": self._folder, "_known": self._known, "_memory": {}}
 
     @property
     def folder(self) -> Path | None:
         """Folder of the files; None if everything is in memory."""
-        if self._scratch is None:
-            return getattr(self, "_folder", None)  # type: ignore[no-any-return]
-        return self._scratch.path
+        return self._folder
 
     def add(self, info: ProjectedInfo, frame: ProjectedFrame | None) -> None:
         """Take a frame: its arrays are kept (memory), or are already in the scratch folder (`frame` is None)."""
@@ -129,52 +117,27 @@ class FrameStore:
         stored = self._known[index]
         if plane not in stored.planes:
             return None
-        key = (index, plane)
-        whole = self._memory.get(key)
-        if whole is None:
-            with self._lock:
-                whole = self._cache.get(key)
-                if whole is not None:
-                    self._cache.move_to_end(key)
-        if whole is None and self._rows_are_enough(stored, box):
-            rows = self._read_rows(index, plane, box.ymin, box.ymax)
-            return rows[:, box.xmin - stored.box.xmin : box.xmax - stored.box.xmin]
-        if whole is None:
-            whole = self._read_rows(index, plane, stored.box.ymin, stored.box.ymax)
-            self._keep(key, whole)
-        return whole[box.slices(stored.box)]
+        whole = self._memory.get((index, plane))
+        if whole is not None:
+            return whole[box.slices(stored.box)]
+        return self._read_file(index, plane, box)
 
-    def _rows_are_enough(self, stored: _Stored, box: PixelBox) -> bool:
-        # below a quarter of the frame the whole frame is not worth keeping
-        return box.shape[0] * 4 < stored.box.shape[0] or stored.box.size * 4 > self._budget
-
-    def _read_rows(self, index: int, plane: str, ymin: int, ymax: int) -> Float32Array:
+    def _read_file(self, index: int, plane: str, box: PixelBox) -> Float32Array:
         stored = self._known[index]
         ny, nx = stored.box.shape
-        first = stored.planes.index(plane) * ny + (ymin - stored.box.ymin)
-        folder = self.folder
-        assert folder is not None
-        path = _frame_path(folder, index)
+        row, column = box.ymin - stored.box.ymin, box.xmin - stored.box.xmin
+        first = stored.planes.index(plane) * ny + row
+        assert self._folder is not None
+        path = _frame_path(self._folder, index)
         try:
-            rows = np.fromfile(path, np.float32, (ymax - ymin) * nx, offset=first * nx * 4)
-        except OSError as error:
-            raise FormatError(
-                f"scratch file {path} is gone: {error.strerror}", hint="run the project stage again", path=str(path)
-            ) from error
-        if rows.size != (ymax - ymin) * nx:
-            raise FormatError(f"scratch file {path} is too short", hint="run the project stage again", path=str(path))
-        return rows.reshape(ymax - ymin, nx)
-
-    def _keep(self, key: tuple[int, str], array: Float32Array) -> None:
-        with self._lock:
-            self._cache[key] = array
-            while sum(kept.nbytes for kept in self._cache.values()) > self._budget and len(self._cache) > 1:
-                self._cache.popitem(last=False)
-
-    def release(self) -> None:
-        """Forget planes that were read from files."""
-        with self._lock:
-            self._cache.clear()
+            if 2 * box.shape[1] > nx:  # most of every row: plain reads of whole rows
+                rows = np.fromfile(path, np.float32, box.shape[0] * nx, offset=first * nx * 4).reshape(box.shape[0], nx)
+                return rows[:, column : column + box.shape[1]]
+            # a narrow window: copied out of a map that is closed at once (a map that stays would count as memory of the process)
+            window: Float32Array = np.array(np.memmap(path, np.float32, "r", first * nx * 4, (box.shape[0], nx))[:, column : column + box.shape[1]])
+        except (OSError, ValueError) as error:
+            raise FormatError(f"scratch file {path} is gone or too short: {error}", hint="run the project stage again", path=str(path)) from error
+        return window
 
     def frame(self, info: ProjectedInfo) -> ProjectedFrame:
         """All planes of a frame."""

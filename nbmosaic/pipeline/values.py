@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["NamedClass", "ValueType", "annotations_of", "members_of", "value_type"]
+__all__ = ["NamedClass", "ProductClass", "ValueType", "annotations_of", "members_of", "value_type", "with_article"]
 
 _SCALARS: tuple[type, ...] = (bool, int, float, str, Path)
 _YES = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
@@ -94,7 +94,7 @@ class ValueType:
         elif self.items:
             each = "" if self.items[0].anything else f" (each {self.items[0].expects})"
             texts.append(f"values separated by commas{each}")
-        texts += [f"{_article(cls.__name__)} as {{NAME}}" for cls in self.classes]
+        texts += [f"{with_article(cls.__name__)} as {{NAME}}" for cls in self.classes]
         if self.anything:
             texts.append("an object as {NAME}" if self.classes else "any value")
         if self.none:
@@ -183,11 +183,17 @@ class ValueType:
         return any(_subclass(cls, mine) for cls in classes for mine in self.classes)
 
 
-def _article(name: str) -> str:
-    """``Frames`` and ``Projected`` stay, ``Grid`` gets an article."""
-    if name.endswith(("s", "ed")):
+def with_article(name: str) -> str:
+    """Put an article before the name of a class; ``Frames`` and ``Projected`` stay as they are.
+
+    Examples
+    --------
+    >>> with_article("int"), with_article("Grid"), with_article("Frames")
+    ('an int', 'a Grid', 'Frames')
+    """
+    if name[:1].isupper() and name.endswith(("s", "ed")):
         return name
-    return f"an {name}" if name[:1] in "AEIOU" else f"a {name}"
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
 def _isinstance(value: Any, cls: type) -> bool:
