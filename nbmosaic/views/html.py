@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nbmosaic.views.markup import Markup, escape, join
-from nbmosaic.views.numbers import column_texts, count_text, duration_text, elide, is_missing, is_number
+from nbmosaic.views.numbers import column_texts, count_text, duration_text, elide, is_missing, is_number, number_text
 from nbmosaic.views.rows import StageRow, grouped_warnings
 from nbmosaic.views.style import FRAGMENT_CSS
 from nbmosaic.views.text import run_headline
@@ -199,7 +199,7 @@ def facts_html(facts: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Markup:
 
 def _fact(value: Any) -> Any:
     """Value of a fact as it is shown."""
-    return column_texts([value])[0] if is_number(value) else value
+    return number_text(value) if is_number(value) else value
 
 
 def image_tag(png: bytes, alt: str) -> Markup:

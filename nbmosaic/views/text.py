@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nbmosaic.views.numbers import column_texts, count_text, duration_text, elide, is_missing, is_number
+from nbmosaic.views.numbers import column_texts, count_text, duration_text, elide, is_missing, is_number, number_text
 from nbmosaic.views.rows import StageRow, grouped_warnings
 
 __all__ = ["facts_text", "run_headline", "run_text", "table_text"]
@@ -95,7 +95,7 @@ def facts_text(facts: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
     """
     pairs = [(k, v) for k, v in (facts.items() if isinstance(facts, Mapping) else facts) if v is not None and v != ""]
     width = max((len(k) for k, _ in pairs), default=0) + 1
-    return "\n".join(f"{k + ':':<{width}} {column_texts([v])[0]}" for k, v in pairs)
+    return "\n".join(f"{k + ':':<{width}} {number_text(v)}" for k, v in pairs)
 
 
 def run_headline(name: str, rows: Sequence[StageRow]) -> str:

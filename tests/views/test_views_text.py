@@ -62,6 +62,7 @@ def test_table_text_limits_rows_columns_and_says_so():
 def test_facts_leave_out_what_is_not_there():
     assert facts_text({"a": None, "b": "", "c": 0}) == "c: 0"
     assert facts_text({}) == ""
+    assert facts_text({"rms": 0.15}) == "rms: 0.15"
 
 
 @pytest.mark.parametrize(
