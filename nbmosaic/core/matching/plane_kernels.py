@@ -78,6 +78,14 @@ def _row_spans(
     return total
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nsz"})
+def _residual(p: float, m: float, base: float, gx: float, x: float) -> float:
+    """Difference minus plane. It has flags of its own, or it would inherit its callers': reassociated, as p - (m + plane), swapped frames would not give
+    the exact negative.
+    """  # fmt: skip
+    return (np.float64(p) - np.float64(m)) - (base + gx * x)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _moment_pass(
     p: Float32Array, sp: int, m: Float32Array, sm: int, pa: Float32Array, spa: int, ma: Float32Array, sma: int,
@@ -98,7 +106,7 @@ def _moment_pass(
             par, mar = pa[j * spa + i0 : j * spa + i0 + nx], ma[j * sma + i0 : j * sma + i0 + nx]
             for i in range(nx):
                 x = x0 + i
-                r = (np.float64(pr[i]) - np.float64(mr[i])) - (base + gx * x)
+                r = _residual(pr[i], mr[i], base, gx, x)
                 ok = (abs(r) <= limit) & (par[i] > area_min) & (mar[i] > area_min)
                 k, t = (1.0 if ok else 0.0), (r if ok else 0.0)
                 n += k
@@ -110,7 +118,7 @@ def _moment_pass(
         else:
             for i in range(nx):
                 x = x0 + i
-                r = (np.float64(pr[i]) - np.float64(mr[i])) - (base + gx * x)
+                r = _residual(pr[i], mr[i], base, gx, x)
                 ok = abs(r) <= limit
                 k, t = (1.0 if ok else 0.0), (r if ok else 0.0)
                 n += k
@@ -176,7 +184,7 @@ def _block_pass(
             par, mar = pa[j * spa + i0 : j * spa + i0 + n], ma[j * sma + i0 : j * sma + i0 + n]
             for i in range(n):
                 x = x0 + i
-                r = (np.float64(pr[i]) - np.float64(mr[i])) - (base + gx * x)
+                r = _residual(pr[i], mr[i], base, gx, x)
                 ok = (abs(r) <= limit) & (par[i] > area_min) & (mar[i] > area_min)
                 k = 1.0 if ok else 0.0
                 tr[i] += (r - (shift + dx * x)) if ok else 0.0
@@ -185,7 +193,7 @@ def _block_pass(
         else:
             for i in range(n):
                 x = x0 + i
-                r = (np.float64(pr[i]) - np.float64(mr[i])) - (base + gx * x)
+                r = _residual(pr[i], mr[i], base, gx, x)
                 ok = abs(r) <= limit
                 k = 1.0 if ok else 0.0
                 tr[i] += (r - (shift + dx * x)) if ok else 0.0
