@@ -262,9 +262,8 @@ class _Binder:
         free = [parameter for parameter in self.spec.inputs if parameter.name not in self.given]
         text = word.bare
         if word.expression is None:
-            known = text is not None and text.isidentifier() and (text in self.named or text in self.namespace)
             for parameter in free:
-                if known and not parameter.takes.takes_text and self.free_word() is None:
+                if not parameter.takes.takes_text and self.free_word() is None and self.names_product(text, parameter):
                     return parameter
                 if parameter.takes.takes_text:
                     return parameter
@@ -276,6 +275,12 @@ class _Binder:
         value = self.evaluated(word.expression)
         exact = next((p for p in free if p.takes.is_instance(value)), None)
         return exact or next((p for p in free if p.takes.anything), None) or (free[0] if self.free_word() is None else None)
+
+    def names_product(self, text: str | None, parameter: Parameter) -> bool:
+        """Whether a bare word is the name of a product of this cell, or of the user, that the input takes."""
+        if text is None:
+            return False
+        return text in self.named or parameter.takes.is_instance(self.namespace.get(text))
 
     def free_word(self) -> Parameter | None:
         """Find the word parameter that comes next."""

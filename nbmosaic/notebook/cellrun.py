@@ -83,7 +83,7 @@ def _ours(error: BaseException, steps: Sequence[BoundStep], progress: Progress, 
         return error
     state = getattr(progress, "state", None)
     where = f"{state.stage} failed" if state is not None and state.stage else "the run failed"
-    return StepError(f"{where}: {type(error).__name__}: {error}", hint="%tb shows all of it")
+    return StepError(f"{where}: {type(error).__name__}: {error}", hint="%tb shows all of it")  # a defect: the backend names the step
 
 
 def _cancelled(error: BaseException, steps: Sequence[BoundStep], progress: Progress, name: str | None) -> MosaicCancelled:

@@ -173,7 +173,7 @@ class PlanPage(Page):
             before = self.steps[:index]
             inputs = [_where_from(parameter, step, before) for parameter in step.spec.inputs]
             values = [str(step.source.get(k) or w) for k, w in enumerate(step.words)]
-            values += [f"{name}={step.source.get(name) or value!r}" for name, value in step.options.items()]
+            values += [f"{name}={step.source.get(name) or repr(value)}" for name, value in step.options.items()]
             gives = " or ".join(cls.__name__ for cls in step.spec.returns)
             rows.append((str(step.line), step.stage, "to run", ", ".join(filter(None, inputs)), " ".join(values), gives, step.name or ""))
         return rows

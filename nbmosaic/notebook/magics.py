@@ -18,6 +18,7 @@ from nbmosaic.notebook.celloptions import CELL_SPEC
 from nbmosaic.notebook.cellspec import CellSpec, parse_cell, parse_line
 from nbmosaic.notebook.cellwords import Place
 from nbmosaic.notebook.short_errors import shorten
+from nbmosaic.pipeline.values import with_article
 
 __all__ = ["MosaicMagics"]
 
@@ -173,7 +174,7 @@ class MosaicMagics(Magics):
         missing = object()
         old = self.shell.user_ns.get(name, missing)
         if old is not missing and old is not None and not isinstance(old, type(value)) and not isinstance(value, type(old)):
-            message = f"the name {name} held {_a(type(old).__name__)}; it is {_a(type(value).__name__)} now"
+            message = f"the name {name} held {with_article(type(old).__name__)}; it is {with_article(type(value).__name__)} now"
             warnings.warn(message, NbmosaicWarning, stacklevel=2)
         self.shell.push({name: value})
 
@@ -217,10 +218,6 @@ class MosaicMagics(Magics):
         for page in pages[:-1]:
             display(page)
         return pages[-1]
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind[:1].lower() in "aeiou" else f"a {kind}"
 
 
 def _calling_line(shell: Any) -> tuple[int, bool]:

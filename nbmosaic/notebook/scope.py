@@ -10,7 +10,7 @@ from typing import Any
 
 from nbmosaic.notebook.cellwords import Expr, Word
 from nbmosaic.pipeline.signatures import closest
-from nbmosaic.pipeline.values import ProductClass, ValueType
+from nbmosaic.pipeline.values import ProductClass, ValueType, with_article
 
 __all__ = ["Late", "convert", "evaluate", "names_in", "python_source"]
 
@@ -108,7 +108,9 @@ def convert(word: Word, takes: ValueType, evaluated: Callable[[Expr], Any], *, l
         try:
             return takes.from_object(value)
         except (ValueError, TypeError, OverflowError) as error:
-            raise word.place.error(f"{label} cannot be {{{whole.code}}}, a {type(value).__name__}: expects {takes.expects}") from error
+            raise word.place.error(
+                f"{label} cannot be {{{whole.code}}}, {with_article(type(value).__name__)}: expects {takes.expects}"
+            ) from error
     text = "".join(part if isinstance(part, str) else str(evaluated(part)) for part in word.parts)
     try:
         return takes.from_text(text)
