@@ -102,7 +102,12 @@ class HelpPage(Page):
             (Markup(f"<code>{escape(name)}</code>"), _wrapped(values), default, _wrapped(help_))
             for name, values, default, help_ in self.rows()
         ]
-        table = table_html(rows, ["name", "values", "default", "what it is"], caption=f"words and options of {self.spec.name}", limit=None)
+        table = table_html(
+            rows,
+            ["name", "values", "default", "what it is"],
+            caption="options of %%mosaic" if self.cell else f"words and options of {self.spec.name}",
+            limit=None,
+        )
         gives = Markup(f"<p>gives {escape(self._gives())}</p>") if self.spec.returns else ""
         code = [(label, Markup(f'<pre style="margin:0">{escape(text)}</pre>')) for label, text in self.examples()]
         examples = table_html(code, ["in a", "write"], caption="example", limit=None)
@@ -306,7 +311,8 @@ def _default(parameter: Parameter) -> str:
 
 
 def _needs(spec: StageSpec) -> str:
-    return ", ".join(" or ".join(cls.__name__ for cls in parameter.takes.classes) for parameter in spec.inputs if parameter.required)
+    texts = [(" or ".join(cls.__name__ for cls in parameter.takes.classes), parameter.required) for parameter in spec.inputs]
+    return ", ".join(text if required else f"[{text}]" for text, required in texts)
 
 
 def _where_from(parameter: Parameter, step: BoundStep, before: Sequence[BoundStep]) -> str:

@@ -181,4 +181,5 @@ def _read_docstring(text: str) -> tuple[str, str, dict[str, str]]:
             helps |= dict.fromkeys(current, "")
         else:
             helps |= {name: f"{helps[name]} {line.strip()}".strip() for name in current}
+    summary, description = (text.replace("`", "") for text in (summary, description))
     return " ".join(summary.split()), description.strip(), {name: text.replace("`", "") for name, text in helps.items()}

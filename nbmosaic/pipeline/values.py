@@ -106,9 +106,12 @@ class ValueType:
         """Short form for a page of help."""
         texts = [str(choice) for choice in self.choices]
         texts += ["yes/no" if kind is bool else "path" if kind is Path else kind.__name__ for kind in self.scalars]
-        if self.items:
-            inner = ",".join(item.shown for item in self.items) if self.fixed else f"{self.items[0].shown},…"
-            texts.append(inner)
+        if self.items and self.fixed:
+            texts.append(",".join(item.shown for item in self.items))
+        elif self.items and texts and self.items[0].scalars == self.scalars:
+            texts[-1] += ",…"
+        elif self.items:
+            texts.append(f"{self.items[0].shown},…")
         texts += ["{" + cls.__name__ + "}" for cls in self.classes]
         if self.anything:
             texts.append("{object}" if self.classes else "any")
