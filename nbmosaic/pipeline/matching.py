@@ -44,6 +44,8 @@ def fit_overlaps(
     from nbmosaic.core.matching.planes import stack_fits
 
     infos = projected.infos
+    if not execution.in_process:
+        projected.store.share()
     boxes = np.array([_box_row(info.box) for info in infos], dtype=np.int64).reshape(-1, 4)
     tasks = [
         PairTask(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ import numpy as np
 from nbmosaic.errors import EmptyMosaicError
 from nbmosaic.pipeline.execution import Execution, run_tasks
 from nbmosaic.pipeline.products import Frames, Projected
-from nbmosaic.pipeline.store import FrameStore, ScratchFolder, write_frame
+from nbmosaic.pipeline.store import FrameStore, write_frame
 from nbmosaic.types import FrameInfo, MosaicGrid, PixelBox, ProjectedFrame, ProjectedInfo
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["project_frames"]
 
-BYTES_PER_PIXEL = 4
+KEPT_FRACTION = 0.7
+"""Part of the memory budget for projected frames that stay in memory; the rest is for buffers of the threads."""
 NO_OVERLAP_WITH_GRID = "outside the grid of the mosaic"
 NO_VALID_PIXEL = "no valid pixel"
 
@@ -56,9 +57,8 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
             f"none of the {len(frames)} frames falls on the grid of the mosaic",
             hint="check the template's centre, size and coordinate system",
         )
-    spill = _spills(list(boxes.values()), execution)
-    scratch = ScratchFolder(execution.scratch_folder()) if spill else None
-    store = FrameStore(scratch=scratch)
+    store = FrameStore(execution.scratch_folder(), budget=int(KEPT_FRACTION * execution.max_memory))
+    folder = None if execution.in_process else store.folder
     step = _coarse_step(list(boxes.values()))
     tasks = [
         ProjectTask(
@@ -69,25 +69,25 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
             method=method,
             conserve=conserve,
             coarse_step=step,
-            folder=None if scratch is None else scratch.path,
+            folder=folder,
         )
         for index, box in boxes.items()
     ]
     infos: list[ProjectedInfo] = []
     execution.progress.start("project", len(tasks))
-    for info, frame in run_tasks(
-        _task_function(execution),
+    for info in run_tasks(
+        _task_function(execution, store),
         tasks,
         execution=execution,
         stage="project",
         names=[task.info.name for task in tasks],
-        died=partial(_in_flight, tasks, store.folder),
+        died=partial(_in_flight, tasks, folder),
     ):
         execution.progress.advance()
         if info.n_good == 0:
             skipped.append((info.name, NO_VALID_PIXEL))
             continue
-        store.add(info, frame)
+        store.know(info)
         infos.append(info)
     execution.progress.finish(f"{len(infos)} frames projected")
     if not infos:
@@ -118,42 +118,49 @@ def _frame_boxes(frames: Frames, grid: MosaicGrid) -> tuple[dict[int, PixelBox],
     return boxes, skipped
 
 
-def _spills(boxes: Sequence[PixelBox], execution: Execution) -> bool:
-    """Whether projected frames go to scratch files: always for other processes, else if they do not fit half of the memory budget."""
-    return not execution.in_process or sum(box.size for box in boxes) * BYTES_PER_PIXEL > execution.max_memory // 2
-
-
 def _coarse_step(boxes: Sequence[PixelBox]) -> int:
     # 64 samples along a typical frame: the moments of a region 10 % of the frame wide are then good to a few per cent
     side = float(np.median([np.sqrt(box.size) for box in boxes]))
     return int(np.clip(side // 64, 1, 16))
 
 
-def _task_function(execution: Execution) -> Callable[[ProjectTask], tuple[ProjectedInfo, ProjectedFrame | None]]:
+def _task_function(execution: Execution, store: FrameStore) -> Callable[[ProjectTask], ProjectedInfo]:
     if not execution.in_process:
-        return project_task
+        return project_into_folder
     buffers = threading.local()
 
-    def run(task: ProjectTask) -> tuple[ProjectedInfo, ProjectedFrame | None]:
+    def run(task: ProjectTask) -> ProjectedInfo:
         if not hasattr(buffers, "workspace"):
             from nbmosaic.core.resampling.workspace import Workspace
 
             buffers.workspace = Workspace()
-        return project_task(task, workspace=buffers.workspace)
+        info, frame = project_one(task, workspace=buffers.workspace)
+        if info.n_good:
+            store.keep(info, frame)
+        return info
 
     return run
 
 
-def project_task(task: ProjectTask, *, workspace: Workspace | None = None) -> tuple[ProjectedInfo, ProjectedFrame | None]:
-    """Project one frame; its pixels are in the scratch folder if there is one, else in the result."""
+def project_into_folder(task: ProjectTask) -> ProjectedInfo:
+    """Project one frame in another process; its pixels go to the scratch folder."""
+    assert task.folder is not None
+    started = _marker(task.folder, task.index)
+    started.touch()
+    info, frame = project_one(task)
+    if info.n_good:
+        write_frame(task.folder, task.index, frame)
+    started.unlink(missing_ok=True)
+    return info
+
+
+def project_one(task: ProjectTask, *, workspace: Workspace | None = None) -> tuple[ProjectedInfo, ProjectedFrame]:
+    """Project one frame; with a workspace its pixels hold until the workspace is used again."""
     from nbmosaic.core.geometry.pixmap import fit_pixel_map
     from nbmosaic.core.matching.apply import sample_validity
     from nbmosaic.core.noise import pixel_noise
     from nbmosaic.core.resampling.resample import resample_frame
 
-    started = None if task.folder is None else _marker(task.folder, task.index)
-    if started is not None:
-        started.touch()
     forward = fit_pixel_map(task.grid.wcs, task.info.wcs, task.box, task.info.shape)
     backward = None
     if task.method == "exact":
@@ -175,13 +182,7 @@ def project_task(task: ProjectTask, *, workspace: Workspace | None = None) -> tu
         coarse=coarse,
         coarse_box=coarse_box,
     )
-    if task.folder is not None:
-        if n_good:
-            write_frame(task.folder, task.index, frame)
-        if started is not None:
-            started.unlink(missing_ok=True)
-        return info, None
-    return info, frame if workspace is None else _own_copy(frame)
+    return info, frame
 
 
 def count_finite(frame: ProjectedFrame) -> int:
@@ -191,10 +192,6 @@ def count_finite(frame: ProjectedFrame) -> int:
 
 def _plane_names(frame: ProjectedFrame) -> tuple[str, ...]:
     return tuple(name for name in ("data", "area", "weight", "variance") if getattr(frame, name) is not None)
-
-
-def _own_copy(frame: ProjectedFrame) -> ProjectedFrame:
-    return replace(frame, **{name: getattr(frame, name).copy() for name in _plane_names(frame)})
 
 
 def _marker(folder: Path, index: int) -> Path:

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,31 +87,64 @@ class FrameStore:
 
     Parameters
     ----------
-    scratch : ScratchFolder, optional
-        Folder for files; None keeps everything in memory.
+    parent : path
+        Folder in which a scratch folder is made when one is needed.
+    budget : int
+        Bytes of planes that may stay in memory; what comes later goes to files.
     """
 
-    def __init__(self, *, scratch: ScratchFolder | None) -> None:
-        self._scratch = scratch
-        self._folder = None if scratch is None else scratch.path
+    def __init__(self, parent: Path, *, budget: int) -> None:
+        self._parent = parent
+        self._budget = budget
+        self._scratch: ScratchFolder | None = None
+        self._folder: Path | None = None
         self._known: dict[int, _Stored] = {}
         self._memory: dict[tuple[int, str], Float32Array] = {}
+        self._kept = 0
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process sees the files, not the memory, and does not own the folder."""
-        return {"_scratch": None, "_folder": self._folder, "_known": self._known, "_memory": {}}
+        return {"_folder": self._folder, "_known": self._known}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(Path(), budget=0)  # type: ignore[misc]
+        self._folder, self._known = state["_folder"], state["_known"]
 
     @property
-    def folder(self) -> Path | None:
-        """Folder of the files; None if everything is in memory."""
-        return self._folder
+    def folder(self) -> Path:
+        """Folder of the files, made when it is first asked for."""
+        with self._lock:
+            if self._folder is None:
+                self._scratch = ScratchFolder(self._parent)
+                self._folder = self._scratch.path
+            return self._folder
 
-    def add(self, info: ProjectedInfo, frame: ProjectedFrame | None) -> None:
-        """Take a frame: its arrays are kept (memory), or are already in the scratch folder (`frame` is None)."""
+    def keep(self, info: ProjectedInfo, frame: ProjectedFrame) -> None:
+        """Take the planes of a frame: a copy in memory while the budget lasts, else a file."""
+        planes = {name: getattr(frame, name) for name in info.planes}
+        size = sum(plane.nbytes for plane in planes.values())
+        with self._lock:
+            room = self._kept + size <= self._budget
+            self._kept += size if room else 0
+        if room:
+            for name, plane in planes.items():
+                self._memory[info.index, name] = plane.copy()
+        else:
+            write_frame(self.folder, info.index, frame)
+        self.know(info)
+
+    def know(self, info: ProjectedInfo) -> None:
+        """Take a frame whose planes are already in the folder."""
         self._known[info.index] = _Stored(info.box, info.planes)
-        if frame is not None:
-            for name in info.planes:
-                self._memory[info.index, name] = getattr(frame, name)
+
+    def share(self) -> None:
+        """Write the frames that are in memory to the folder, for other processes."""
+        for index, stored in self._known.items():
+            planes = {name: self._memory.pop((index, name)) for name in stored.planes if (index, name) in self._memory}
+            if planes:
+                write_frame(self.folder, index, ProjectedFrame(box=stored.box, **planes))
+        self._kept = 0
 
     def read(self, index: int, plane: str, box: PixelBox) -> Float32Array | None:
         """Pixels of `box` (inside the frame's own box) of one plane; None if the frame has no such plane. Do not write into it."""
