@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from nbmosaic._types import BoolArray, Float32Array, FloatArray
 
-__all__ = ["WINDOW", "coverage", "linear", "nearest", "taps4", "taps8"]
+__all__ = ["WINDOW", "coverage", "linear", "nearest", "phase_area", "taps4", "taps8"]
 
 ByteArray = NDArray[np.uint8]
 Int32Array = NDArray[np.int32]
@@ -355,3 +355,81 @@ def taps8(
             odd = (a1 * taps[lx + U1] + a5 * taps[lx + U5]) + (a3 * taps[lx + U3] + a7 * taps[lx + U7])
             res[start + i] = even + odd
         _blank_outside(res, start, lo, hi, n, full, ok, NAN)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+def phase_area(
+    img: Float32Array,
+    good: ByteArray,
+    solid: ByteArray,
+    lut: Float32Array,
+    reach: int,
+    squared: int,
+    minimum: float,
+    area: Float32Array,
+    pu: FloatArray,
+    pv: FloatArray,
+    table: int,
+    first: int,
+    n: int,
+    scale: float,
+    window: FloatArray,
+    out: Float32Array,
+    y0: int,
+    x0: int,
+) -> None:
+    """Weighted sum over the pixels that an output pixel overlaps, by a table of overlaps.
+
+    ``lut`` (phases + 1, phases + 1, (2 reach + 1)**2), see `nbmosaic.core.resampling.overlap_area.phase_table`. ``img`` and ``good`` are 0 where
+    bad and outside; ``solid`` is 1 where all taps around are good. Elsewhere the sum is divided by the overlap with good pixels (with
+    ``squared``, where weights are squared, by its square), which is also what ``area`` receives; below ``minimum`` the pixel is blank.
+    """
+    flat, res, cover, whole, usable = img.ravel(), out.ravel(), area.ravel(), solid.ravel(), good.ravel()
+    stride, width = img.shape[1], out.shape[1]
+    down = np.uint64(stride)
+    before = (down + U1) * np.uint64(reach)
+    taps = np.uint64(2 * reach + 1)
+    weights = lut.ravel()
+    per_row = np.int32(lut.shape[1])
+    per_phase = np.uint64(lut.shape[2])
+    phases = np.float32(lut.shape[0] - 1)
+    fast = reach == 1 and not squared
+    x, y = np.empty(n), np.empty(n)
+    idx, ok = np.empty(n, np.int32), np.empty(n, np.bool_)
+    fu, fv = np.empty(n, np.float32), np.empty(n, np.float32)
+    for r in range(pu.shape[0]):
+        lo, hi, full = _addresses(pu, pv, r, table, first, scale, n, window, stride, x, y, idx, fu, fv, ok)
+        start = np.uint64((y0 + r) * width + x0)
+        for i in range(lo, hi):
+            q = np.uint64(np.uint32(idx[i]))
+            p = np.uint64(np.uint32(np.int32(fv[i] * phases + HALF) * per_row + np.int32(fu[i] * phases + HALF))) * per_phase
+            all_good = whole[q]
+            q -= before
+            if fast and all_good:
+                q1 = q + down
+                q2 = q1 + down
+                upper = weights[p] * flat[q] + weights[p + U1] * flat[q + U1] + weights[p + U2] * flat[q + U2]
+                centre = weights[p + U3] * flat[q1] + weights[p + U4] * flat[q1 + U1] + weights[p + U5] * flat[q1 + U2]
+                lower = weights[p + U6] * flat[q2] + weights[p + U7] * flat[q2 + U1] + weights[p + U8] * flat[q2 + U2]
+                res[start + i] = upper + centre + lower
+                cover[start + i] = ONE
+                continue
+            total = np.float32(0)
+            covered = np.float32(0)
+            for _ in range(U0, taps):
+                for k in range(U0, taps):
+                    w = weights[p + k]
+                    covered += w * np.float32(usable[q + k])
+                    total += (w * w if squared else w) * flat[q + k]
+                p += taps
+                q += down
+            if all_good:
+                covered = ONE
+            if covered >= minimum:
+                res[start + i] = total / (covered * covered if squared else covered)
+                cover[start + i] = min(covered, ONE)
+            else:
+                res[start + i] = NAN
+                cover[start + i] = 0
+        _blank_outside(res, start, lo, hi, n, full, ok, NAN)
+        _blank_outside(cover, start, lo, hi, n, full, ok, np.float32(0))

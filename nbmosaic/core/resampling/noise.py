@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbmosaic._types import FloatArray
+from nbmosaic.core.resampling.areas import mean_squared_overlap
 from nbmosaic.core.resampling.segments import Segment, map_segments
 from nbmosaic.core.resampling.taps import POINT_METHODS, kernel_response, sum_of_squares
 
@@ -61,7 +62,7 @@ def noise_gain(
     if not (positions.size and np.isfinite(jacobian).all() and scale > 0):
         return 1.0
     if method not in POINT_METHODS:
-        return 1.0
+        return mean_squared_overlap(jacobian, positions) * scale
     x, y = positions
     squares = sum_of_squares(method, x - np.floor(x)) * sum_of_squares(method, y - np.floor(y))
     return float(squares.mean()) * scale / _folded(method, jacobian)
@@ -79,8 +80,8 @@ def _sample(forward: PixelMap, segments: Sequence[Segment], frame_shape: tuple[i
     if frame_shape is not None:
         with np.errstate(invalid="ignore"):
             seen &= (u >= 0) & (u <= frame_shape[1] - 1) & (v >= 0) & (v <= frame_shape[0] - 1)
-    middle = largest.box.shape[0] // 2
-    derivatives = np.stack(largest.derivatives(slice(middle, middle + 1)))[:, 0]
+    middle = np.array([largest.box.shape[0] // 2])
+    derivatives = largest.derivatives(middle, np.arange(largest.box.shape[1]))[:, 0]
     finite = np.isfinite(derivatives).all(axis=0)
     jacobian = np.median(derivatives[:, finite], axis=1).reshape(2, 2) if finite.any() else np.full((2, 2), np.nan)
     return np.stack([u[seen], v[seen]]), jacobian

@@ -14,7 +14,7 @@ from nbmosaic.core.resampling.taps import interpolation_taps, squared_taps
 from nbmosaic.core.resampling.workspace import Workspace
 from nbmosaic.types.frame import FramePixels
 
-__all__ = ["MINIMUM_COVERAGE", "Planes", "blank_planes", "project_points", "source_planes"]
+__all__ = ["MINIMUM_COVERAGE", "Planes", "Source", "blank_planes", "project_points", "source_planes"]
 
 MINIMUM_COVERAGE = 0.5
 """Pixels with a smaller bilinear weight of good pixels are blank: more than half of such a value would be filling."""
@@ -33,7 +33,7 @@ class Planes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Source:
+class Source:
     """Planes of a frame as the kernels take them: read-only; those that are missing have no elements."""
 
     data: Float32Array
@@ -53,18 +53,18 @@ class _Source:
         return int(fill.copy_count(*self.tests, pad, out.view(np.uint32)))
 
 
-def source_planes(pixels: FramePixels) -> _Source:
+def source_planes(pixels: FramePixels) -> Source:
     """Planes of a frame as the kernels take them."""
 
     def plane(array: AnyArray | None, dtype: type[Any]) -> Any:
         return read_only(np.empty((0, 0), dtype) if array is None else array, dtype)
 
-    return _Source(
+    return Source(
         plane(pixels.data, np.float32), plane(pixels.mask, np.bool_), plane(pixels.weight, np.float32), plane(pixels.variance, np.float32)
     )
 
 
-def blank_planes(shape: tuple[int, int], source: _Source, workspace: Workspace) -> Planes:
+def blank_planes(shape: tuple[int, int], source: Source, workspace: Workspace) -> Planes:
     """Planes with no valid pixel."""
     planes = Planes(data=workspace.array("data", shape, np.float32))
     planes.data.fill(np.nan)
@@ -80,7 +80,7 @@ def blank_planes(shape: tuple[int, int], source: _Source, workspace: Workspace) 
 class _Run:
     """One frame on its way through the kernels of one method."""
 
-    def __init__(self, source: _Source, segments: Sequence[Segment], shape: tuple[int, int], method: str, workspace: Workspace) -> None:
+    def __init__(self, source: Source, segments: Sequence[Segment], shape: tuple[int, int], method: str, workspace: Workspace) -> None:
         self.source = source
         self.segments = segments
         self.shape = shape

@@ -42,6 +42,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nbmosaic.core.resampling.areas import project_areas
+from nbmosaic.core.resampling.exact import project_exact
 from nbmosaic.core.resampling.noise import noise_gain
 from nbmosaic.core.resampling.points import Planes, project_points
 from nbmosaic.core.resampling.segments import Segment, map_segments
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Workspace", "noise_gain", "resample_frame", "warmup"]
 
-METHODS = POINT_METHODS
+METHODS = (*POINT_METHODS, "area", "exact")
 _CONSERVE = ("surface_brightness", "flux")
 _STRIP = 64  # rows done together where numpy works on whole rows: some 100 kB
 
@@ -152,9 +154,14 @@ def _project(
     backward: PixelMap | None,
     workspace: Workspace,
 ) -> Planes:
-    flux = conserve == "flux"
-    planes = project_points(pixels, segments, forward.box.shape, method, workspace)
-    if flux:
+    if method == "exact":
+        assert backward is not None
+        return project_exact(pixels, backward, forward.box, flux=conserve == "flux", workspace=workspace)
+    if method == "area":
+        planes = project_areas(pixels, segments, forward.box.shape, workspace)
+    else:
+        planes = project_points(pixels, segments, forward.box.shape, method, workspace)
+    if conserve == "flux":
         _multiply_by_area(planes, segments)
     return planes
 
@@ -163,11 +170,12 @@ def _multiply_by_area(planes: Planes, segments: list[Segment]) -> None:
     """Surface brightness to flux per output pixel."""
     for segment in segments:
         box = segment.box
+        columns = np.arange(box.shape[1])
         for start in range(0, box.shape[0], _STRIP):
-            rows = slice(start, min(start + _STRIP, box.shape[0]))
-            u_x, u_y, v_x, v_y = segment.derivatives(rows)
+            rows = np.arange(start, min(start + _STRIP, box.shape[0]))
+            u_x, u_y, v_x, v_y = segment.derivatives(rows, columns)
             area = np.abs(u_x * v_y - u_y * v_x).astype(np.float32)
-            where = (slice(box.ymin + rows.start, box.ymin + rows.stop), slice(box.xmin, box.xmax))
+            where = (slice(box.ymin + start, box.ymin + start + rows.size), slice(box.xmin, box.xmax))
             planes.data[where] *= area
             if planes.variance is not None:
                 planes.variance[where] *= area * area

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from nbmosaic._types import AnyArray, FloatArray
+from nbmosaic._types import AnyArray, FloatArray, IntArray
 from nbmosaic.types.box import PixelBox
 
 if TYPE_CHECKING:
@@ -49,33 +49,42 @@ class Segment:
     table: int
     scale: float
 
-    def arguments(self, window: FloatArray, out: AnyArray) -> tuple[Any, ...]:
-        """Last arguments of a kernel that is to do the whole segment."""
-        return (self.pu, self.pv, self.table, 0, self.box.shape[1], self.scale, window, out, self.box.ymin, self.box.xmin)
+    def arguments(self, window: FloatArray, out: AnyArray, block: PixelBox | None = None) -> tuple[Any, ...]:
+        """Last arguments of a kernel that is to do the segment, or a block of it (pixels counted from the segment's first)."""
+        if block is None:
+            return (self.pu, self.pv, self.table, 0, self.box.shape[1], self.scale, window, out, self.box.ymin, self.box.xmin)
+        pu, pv = self.pu[block.ymin : block.ymax], self.pv[block.ymin : block.ymax]
+        where = (self.box.ymin + block.ymin, self.box.xmin + block.xmin)
+        return (pu, pv, self.table, block.xmin, block.shape[1], self.scale, window, out, *where)
 
-    def derivatives(self, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Derivatives ``du/dx, du/dy, dv/dx, dv/dy`` of the map at the pixels of some rows; NaN where they are undefined.
+    def positions(self, rows: IntArray, columns: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Positions ``u, v`` on a mesh of rows and columns of the segment."""
+        if self.table:
+            where = np.ix_(rows, columns)
+            return self.pu[where], self.pv[where]
+        powers = np.vander(self.scale * columns - 1.0, self.pu.shape[1], increasing=True).T
+        return self.pu[rows] @ powers, self.pv[rows] @ powers
+
+    def derivatives(self, rows: IntArray, columns: IntArray) -> FloatArray:
+        """Derivatives ``du/dx, du/dy, dv/dx, dv/dy`` of the map on a mesh of rows and columns, shape (4, rows, columns); NaN where undefined.
 
         From the polynomials, or from differences of the table. A table of one row or column knows nothing across it: its derivative there
         is taken as the other one turned by 90 degrees.
         """
+        ny, nx = self.box.shape
         if self.table:
             u_x, u_y = _differences(self.pu)
             v_x, v_y = _differences(self.pv)
-            ny, nx = self.box.shape
             if nx == 1:
                 u_x, v_x = v_y, -u_y
             elif ny == 1:
                 u_y, v_y = -v_x, u_x
-            return u_x[rows], u_y[rows], v_x[rows], v_y[rows]
+            return np.stack([u_x, u_y, v_x, v_y])[:, rows[:, None], columns[None, :]]
         assert self.patch.cu is not None
         assert self.patch.cv is not None
-        ny, nx = self.box.shape
-        t_y = 2.0 / (ny - 1) * np.arange(ny)[rows] - 1.0
-        t_x = 2.0 / (nx - 1) * np.arange(nx) - 1.0
-        u_x, u_y = _gradient(self.patch.cu, t_y, t_x, ny, nx)
-        v_x, v_y = _gradient(self.patch.cv, t_y, t_x, ny, nx)
-        return u_x, u_y, v_x, v_y
+        t_y: FloatArray = np.asarray(2.0 / (ny - 1) * rows - 1.0)
+        t_x: FloatArray = np.asarray(2.0 / (nx - 1) * columns - 1.0)
+        return np.stack([*_gradient(self.patch.cu, t_y, t_x, ny, nx), *_gradient(self.patch.cv, t_y, t_x, ny, nx)])
 
 
 def map_segments(forward: PixelMap) -> list[Segment]:
