@@ -1,4 +1,4 @@
-"""Pictures of the background model: network of overlaps, map of the planes, levels with their errors."""
+"""Pictures of the background model: network of overlaps, map of the planes, levels with their errors, differences left."""
 
 from __future__ import annotations
 
@@ -9,28 +9,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, FloatArray, IntArray
-from nbmosaic.types.matching import BackgroundModel
+from nbmosaic.types.box import PixelBox
 from nbmosaic.views.axes import new_axes, new_figure
-from nbmosaic.views.figures import DIVERGING_MAP, SERIES, add_colour_bar, blank_aware, house_style, legend_above, symmetric_limit, with_unit
 from nbmosaic.views.labels import place_labels, plain_label, short_names
+from nbmosaic.views.look import DIVERGING_MAP, SERIES, add_colour_bar, blank_aware, house_style, legend_above, symmetric_limit, with_unit
 from nbmosaic.views.numbers import count_text, number_text
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
     from matplotlib.axes import Axes
 
-__all__ = ["frame_levels", "plane_map", "plot_overlap_network", "plot_plane_3d", "plot_plane_errors", "plot_planes"]
+__all__ = ["Boxes", "box_corners", "plane_map", "plot_overlap_network", "plot_plane_errors", "plot_planes", "plot_residuals"]
 
 MAX_OUTLINES = 400
 MAX_LABELS = 60
 MAP_SIZE = 700
+MAX_NAMED = 40
+MAX_DUMBBELLS = 40
+
+Boxes = Sequence[PixelBox] | IntArray
+
+
+def box_corners(boxes: Boxes) -> FloatArray:
+    """Boxes as an array of ``ymin, ymax, xmin, xmax``."""
+    rows = boxes if isinstance(boxes, np.ndarray) else [(b.ymin, b.ymax, b.xmin, b.xmax) if isinstance(b, PixelBox) else b for b in boxes]
+    return np.asarray(rows, np.float64).reshape(-1, 4)
 
 
 @house_style
 def plot_overlap_network(
-    boxes: IntArray,
-    plus: IntArray,
-    minus: IntArray,
+    boxes: Boxes,
+    pairs: IntArray,
     residuals: FloatArray,
     *,
     excluded: BoolArray | None = None,
@@ -44,9 +53,9 @@ def plot_overlap_network(
 
     Parameters
     ----------
-    boxes : ndarray of int, shape (m, 4)
-        ``ymin, ymax, xmin, xmax`` of every frame on the mosaic grid (half-open, 0-based).
-    plus, minus : ndarray of int, shape (n,)
+    boxes : sequence of PixelBox, or ndarray of int, shape (m, 4)
+        Place of every frame on the mosaic grid (``ymin, ymax, xmin, xmax``; half-open, 0-based).
+    pairs : ndarray of int, shape (n, 2)
         Rows of `boxes` of the two frames of each overlap.
     residuals : ndarray, shape (n,)
         Difference left in each overlap; its size is drawn, larger ones as thicker lines.
@@ -68,21 +77,22 @@ def plot_overlap_network(
     matplotlib.axes.Axes
         The axes.
     """
-    corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+    corners = box_corners(boxes)
+    links = np.asarray(pairs, np.int64).reshape(-1, 2)
     centres = np.column_stack([corners[:, 2:].sum(axis=1), corners[:, :2].sum(axis=1)]) / 2 - 0.5
-    out = np.zeros(len(plus), bool) if excluded is None else np.asarray(excluded, bool)
+    out = np.zeros(len(links), bool) if excluded is None else np.asarray(excluded, bool)
     sizes = np.abs(np.asarray(residuals, np.float64))
     fresh = ax is None
     if ax is None:
         ax = _grid_axes(corners, wcs)
     _draw_boxes(ax, corners)
-    ends = np.stack([centres[np.asarray(plus, np.int64)], centres[np.asarray(minus, np.int64)]], axis=1)
+    ends = centres[links]
     drawn = _draw_links(ax, ends, sizes, out)
     ax.plot(centres[:, 0], centres[:, 1], "o", color="#222222", markersize=4 if len(corners) <= MAX_LABELS else 2, zorder=4)
     if len(corners) <= MAX_LABELS:
         texts = short_names(names) if names is not None else [str(i) for i in range(len(corners))]
         place_labels(ax, centres, texts, offset=1.3)
-    text = f"{count_text(len(corners), 'frame')}, {count_text(len(plus), 'overlap')}"
+    text = f"{count_text(len(corners), 'frame')}, {count_text(len(links), 'overlap')}"
     ax.set_title(with_unit(title or text + (f", {int(out.sum())} excluded (dashed)" if out.any() else ""), None))
     if drawn is not None:
         add_colour_bar(drawn, ax, with_unit("|difference left|", unit), beside=fresh)
@@ -141,15 +151,19 @@ def _draw_boxes(ax: Any, corners: FloatArray, colour: str = "#9aa5b1") -> None:
     ax.add_collection(LineCollection(list(outline), colors=colour, linewidths=0.8, zorder=1.5), autolim=False)
 
 
-def plane_map(model: BackgroundModel, boxes: IntArray, max_size: int = MAP_SIZE) -> tuple[FloatArray, tuple[float, float, float, float]]:
+def plane_map(
+    planes: FloatArray, boxes: Boxes, origin: tuple[float, float] = (0.0, 0.0), max_size: int = MAP_SIZE
+) -> tuple[FloatArray, tuple[float, float, float, float]]:
     """Evaluate every frame's plane over its box, on a coarse picture of the mosaic grid.
 
     Parameters
     ----------
-    model : BackgroundModel
-        The planes, m rows.
-    boxes : ndarray of int, shape (m, 4)
-        Boxes of the same frames, row by row.
+    planes : ndarray, shape (m, 3)
+        ``a, b, c`` of ``c + a * (x - x0) + b * (y - y0)``.
+    boxes : sequence of PixelBox, or ndarray of int, shape (m, 4)
+        Boxes of the same frames.
+    origin : tuple of float
+        ``x0, y0``.
     max_size : int
         Longest side of the picture.
 
@@ -160,7 +174,7 @@ def plane_map(model: BackgroundModel, boxes: IntArray, max_size: int = MAP_SIZE)
     extent : tuple of float
         Left, right, bottom and top edge of the picture in grid pixels.
     """
-    corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+    corners = box_corners(boxes)
     if not len(corners):
         return np.full((1, 1), np.nan), (-0.5, 0.5, -0.5, 0.5)
     ymin, xmin = corners[:, 0].min(), corners[:, 2].min()
@@ -169,19 +183,19 @@ def plane_map(model: BackgroundModel, boxes: IntArray, max_size: int = MAP_SIZE)
     image = np.full((math.ceil(ny / step), math.ceil(nx / step)), np.nan)
     x = xmin - 0.5 + (np.arange(image.shape[1]) + 0.5) * step
     y = ymin - 0.5 + (np.arange(image.shape[0]) + 0.5) * step
-    for (a, b, c), (y0, y1, x0, x1) in zip(model.planes, corners, strict=True):
+    for (a, b, c), (y0, y1, x0, x1) in zip(planes, corners, strict=True):
         rows, columns = (y >= y0 - 0.5) & (y < y1 - 0.5), (x >= x0 - 0.5) & (x < x1 - 0.5)
-        values = c + a * (x[columns] - model.origin[0]) + b * (y[rows, None] - model.origin[1])
-        image[np.ix_(rows, columns)] = values
+        image[np.ix_(rows, columns)] = c + a * (x[columns] - origin[0]) + b * (y[rows, None] - origin[1])
     extent = (xmin - 0.5, xmin - 0.5 + step * image.shape[1], ymin - 0.5, ymin - 0.5 + step * image.shape[0])
     return image, extent
 
 
 @house_style
 def plot_planes(
-    model: BackgroundModel,
-    boxes: IntArray,
+    planes: FloatArray,
+    boxes: Boxes,
     *,
+    origin: tuple[float, float] = (0.0, 0.0),
     names: Sequence[str] | None = None,
     wcs: WCS | None = None,
     ax: Axes | None = None,
@@ -193,12 +207,14 @@ def plot_planes(
 
     Parameters
     ----------
-    model : BackgroundModel
-        The planes, m rows.
-    boxes : ndarray of int, shape (m, 4)
-        ``ymin, ymax, xmin, xmax`` of the same frames on the mosaic grid.
+    planes : ndarray, shape (m, 3)
+        ``a, b, c`` of ``c + a * (x - x0) + b * (y - y0)``.
+    boxes : sequence of PixelBox, or ndarray of int, shape (m, 4)
+        Place of the same frames on the mosaic grid.
+    origin : tuple of float
+        ``x0, y0`` in grid pixels.
     names : sequence of str, optional
-        Names of the frames (default: their numbers in the frame table).
+        Names of the frames (default: their numbers).
     wcs : astropy.wcs.WCS, optional
         Grid of the mosaic.
     ax : matplotlib.axes.Axes, optional
@@ -211,12 +227,12 @@ def plot_planes(
     matplotlib.axes.Axes
         The axes.
     """
-    corners = np.asarray(boxes, np.float64).reshape(-1, 4)
-    image, extent = plane_map(model, boxes)
+    corners = box_corners(boxes)
+    image, extent = plane_map(planes, boxes, origin)
     seen = image[np.isfinite(image)]
     middle = float(np.median(seen)) if seen.size else 0.0
     spread = float(np.percentile(np.abs(seen - middle), 90)) if seen.size else 0.0
-    off = middle if abs(middle) > 2 * spread and len(model) > 1 else 0.0
+    off = middle if abs(middle) > 2 * spread and len(corners) > 1 else 0.0
     limit = symmetric_limit(image - off)
     fresh = ax is None
     if ax is None:
@@ -238,62 +254,36 @@ def plot_planes(
     _draw_boxes(ax, corners, "#444444")
     if len(corners) <= MAX_LABELS:
         centres = np.column_stack([corners[:, 2:].sum(axis=1), corners[:, :2].sum(axis=1)]) / 2 - 0.5
-        place_labels(ax, centres, short_names(names) if names is not None else [str(i) for i in model.frames])
-    ax.set_title(f"background {'planes' if model.slope else 'levels'} of {count_text(len(model), 'frame')}")
+        place_labels(ax, centres, short_names(names) if names is not None else [str(i) for i in range(len(corners))])
+    sloped = bool(np.any(np.asarray(planes)[:, :2])) if len(corners) else False
+    ax.set_title(f"background {'planes' if sloped else 'levels'} of {count_text(len(corners), 'frame')}")
     label = "background" if off == 0.0 else f"background minus {number_text(off, 4)}"
     add_colour_bar(mappable, ax, with_unit(label, unit), beside=fresh)
     return ax
 
 
-def frame_levels(model: BackgroundModel, boxes: IntArray) -> tuple[FloatArray, FloatArray | None]:
-    """Background at the middle of every frame, with its standard error.
-
-    The constant of a plane belongs to the common origin, perhaps far away from the frame; the middle of the frame is where the level means
-    something. Its variance is ``J C J^T`` with ``J = (x - x0, y - y0, 1)``.
-
-    Parameters
-    ----------
-    model : BackgroundModel
-        The planes, m rows.
-    boxes : ndarray of int, shape (m, 4)
-        Boxes of the same frames.
-
-    Returns
-    -------
-    levels : ndarray, shape (m,)
-        Levels.
-    errors : ndarray, shape (m,), or None
-        Standard errors, infinite where the overlaps do not fix the level; None if the model has none.
-    """
-    corners = np.asarray(boxes, np.float64).reshape(-1, 4)
-    dx = corners[:, 2:].sum(axis=1) / 2 - 0.5 - model.origin[0]
-    dy = corners[:, :2].sum(axis=1) / 2 - 0.5 - model.origin[1]
-    jacobian = np.column_stack([dx, dy, np.ones(len(dx))])
-    levels: FloatArray = np.einsum("ij,ij->i", jacobian, model.planes)
-    if model.covariance is not None:
-        with np.errstate(invalid="ignore"):
-            variance = np.einsum("ij,ijk,ik->i", jacobian, model.covariance, jacobian)
-            errors = np.sqrt(variance)
-        return levels, np.where(np.isnan(errors), np.inf, errors)
-    if model.stderr is not None and not model.slope:
-        return levels, model.stderr[:, 2]
-    return levels, None
-
-
 @house_style
 def plot_plane_errors(
-    model: BackgroundModel, boxes: IntArray, *, names: Sequence[str] | None = None, ax: Axes | None = None, unit: str = ""
+    levels: FloatArray,
+    errors: FloatArray | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    component: IntArray | None = None,
+    ax: Axes | None = None,
+    unit: str = "",
 ) -> Axes:
-    """Draw the level of every frame at its middle with its standard error.
+    """Draw the level of every frame with its standard error.
 
     Parameters
     ----------
-    model : BackgroundModel
-        The planes, m rows.
-    boxes : ndarray of int, shape (m, 4)
-        Boxes of the same frames.
+    levels : ndarray, shape (m,)
+        Background at the middle of each frame. (The constant of a plane belongs to an origin that may be far away.)
+    errors : ndarray, shape (m,), optional
+        Standard errors; infinite where the overlaps do not fix the level, NaN where they were not computed.
     names : sequence of str, optional
         Names of the frames, written if there are at most 40.
+    component : ndarray of int, shape (m,), optional
+        Connected group of each frame, told apart by colour and marker.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: a new figure.
     unit : str
@@ -304,42 +294,39 @@ def plot_plane_errors(
     matplotlib.axes.Axes
         The axes.
     """
-    levels, errors = frame_levels(model, boxes)
-    named = names is not None and len(model) <= 40
-    place = np.arange(len(model)) if named else np.asarray(model.frames)
+    values = np.asarray(levels, np.float64)
+    sigma = np.full(len(values), np.nan) if errors is None else np.asarray(errors, np.float64)
+    groups = np.zeros(len(values), np.int64) if component is None else np.asarray(component, np.int64)
+    named = names is not None and len(values) <= MAX_NAMED
     if ax is None:
-        ax = new_figure(7.5, 1.1 + 0.2 * len(model) if named else 3.6).add_subplot()
-    shown = min(max(model.n_components, 1), len(SERIES))
-    loose = np.zeros(len(model), bool) if errors is None else np.isinf(errors)
-    bars = np.zeros(len(model)) if errors is None else np.where(loose, 0.0, errors)
-    for group in range(shown):
+        ax = new_figure(7.5, 1.1 + 0.2 * len(values) if named else 3.6).add_subplot()
+    loose = np.isinf(sigma)
+    bars = np.where(np.isfinite(sigma), sigma, 0.0)
+    n_groups = int(groups.max()) + 1 if len(groups) else 0
+    for group in range(min(n_groups, len(SERIES))):
         # Beyond the six colours the groups share the last one: many tiny groups need no legend of their own.
         last = group == len(SERIES) - 1
-        mine = model.component >= group if last else model.component == group
+        mine = groups >= group if last else groups == group
         text = "more groups" if last else f"group {group + 1}"
         style = {"fmt": "os^Dv<"[group], "color": SERIES[group], "markersize": 4, "capsize": 2, "elinewidth": 1.0}
-        _level_points(ax, mine & ~loose, place, levels, bars, named=named, style={**style, "label": text})
-        _level_points(
-            ax, mine & loose, place, levels, bars, named=named, style={**style, "label": f"{text}: not constrained", "mfc": "white"}
-        )
+        _level_points(ax, mine & ~loose, values, bars, named=named, style={**style, "label": text})
+        _level_points(ax, mine & loose, values, bars, named=named, style={**style, "label": f"{text}: not constrained", "mfc": "white"})
     _label_levels(ax, short_names(names, 24) if named and names is not None else None, unit)
-    note = "bars: standard errors" if errors is not None else "standard errors not computed"
-    ax.set_title(f"background at the middle of each frame ({note})")
-    if model.n_components > 1 or loose.any():
+    known = "bars: standard errors" if np.isfinite(sigma).any() or loose.any() else "standard errors not computed"
+    ax.set_title(f"background at the middle of each frame ({known})")
+    if n_groups > 1 or loose.any():
         legend_above(ax)
     return ax
 
 
-def _level_points(
-    ax: Any, rows: BoolArray, place: AnyArray, levels: FloatArray, bars: FloatArray, *, named: bool, style: dict[str, Any]
-) -> None:
+def _level_points(ax: Any, rows: BoolArray, levels: FloatArray, bars: FloatArray, *, named: bool, style: dict[str, Any]) -> None:
     """Levels with error bars, across if the frames are written by name down the side."""
     if not rows.any():
         return
     if named:
-        ax.errorbar(levels[rows], place[rows], xerr=bars[rows], **style)
+        ax.errorbar(levels[rows], np.flatnonzero(rows), xerr=bars[rows], **style)
     else:
-        ax.errorbar(place[rows], levels[rows], yerr=bars[rows], **style)
+        ax.errorbar(np.flatnonzero(rows), levels[rows], yerr=bars[rows], **style)
 
 
 def _label_levels(ax: Any, names: Sequence[str] | None, unit: str) -> None:
@@ -361,49 +348,84 @@ def _label_levels(ax: Any, names: Sequence[str] | None, unit: str) -> None:
 
 
 @house_style
-def plot_plane_3d(
-    model: BackgroundModel,
-    boxes: IntArray,
-    rows: Sequence[int] | AnyArray | None = None,
+def plot_residuals(
+    before: AnyArray,
+    after: AnyArray,
     *,
     names: Sequence[str] | None = None,
-    ax: Any = None,
+    excluded: BoolArray | None = None,
     unit: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw the planes of a few frames in space.
+    """Draw the difference over every overlap before and after correction, largest first, on a logarithmic axis.
 
     Parameters
     ----------
-    model : BackgroundModel
-        The planes, m rows.
-    boxes : ndarray of int, shape (m, 4)
-        Boxes of the same frames.
-    rows : sequence of int, optional
-        Rows of the model to draw; default: the first six.
+    before, after : ndarray, shape (n,)
+        Level of the difference of each overlap; the sizes are drawn.
     names : sequence of str, optional
-        Names of all m frames.
-    ax : mpl_toolkits.mplot3d.axes3d.Axes3D, optional
-        Where to draw; default: a new figure.
+        Names of the overlaps, written if there are at most 40.
+    excluded : ndarray of bool, shape (n,), optional
+        Overlaps not used by the solution, drawn hollow and left out of the medians.
     unit : str
         Unit of the frames.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Three-dimensional axes.
+        The axes.
     """
-    chosen = list(range(min(len(model), 6))) if rows is None else [int(r) for r in rows]
+    b, a = np.abs(np.asarray(before, np.float64)), np.abs(np.asarray(after, np.float64))
+    out = np.zeros(len(b), bool) if excluded is None else np.asarray(excluded, bool)
+    good = np.isfinite(b) & np.isfinite(a)
+    order = np.flatnonzero(good)[np.argsort(-b[good], kind="stable")]
+    b, a, out = b[order], a[order], out[order]
+    n = len(order)
     if ax is None:
-        ax = new_figure(7.5, 5.6).add_subplot(projection="3d")
-    texts = short_names(names) if names is not None else [str(i) for i in model.frames]
-    for k, row in enumerate(chosen):
-        y0, y1, x0, x1 = np.asarray(boxes, np.float64)[row] - 0.5
-        x, y = np.meshgrid([x0, x1], [y0, y1])
-        a, b, c = model.planes[row]
-        colour = SERIES[k % len(SERIES)]
-        z = c + a * (x - model.origin[0]) + b * (y - model.origin[1])
-        ax.plot_surface(x, y, z, color=colour, alpha=0.45, edgecolor=colour, linewidth=0.8, shade=False)
-        ax.text(x.mean(), y.mean(), z.mean(), plain_label(texts[row]), color="#222222", ha="center", fontsize=8)
-    ax.set(xlabel="x [pix]", ylabel="y [pix]", zlabel=with_unit("background", unit))
-    ax.set_box_aspect(None, zoom=0.88)
+        ax = new_figure(7.5, 1.5 + 0.18 * n if n <= MAX_DUMBBELLS else 5.0).add_subplot()
+    sizes = np.concatenate([b, a])
+    # A difference of exactly 0 has no place on a logarithmic axis: it is drawn below all others.
+    floor = float(sizes[sizes > 0].min()) / 3 if (sizes > 0).any() else 1e-3
+    rank = np.arange(n)
+    if n <= MAX_DUMBBELLS:
+        ax.hlines(rank, np.maximum(a, floor), np.maximum(b, floor), color="#bbbbbb", linewidth=1.5, zorder=1)
+    marker = 5.0 if n <= MAX_DUMBBELLS else max(1.5, 5.0 * np.sqrt(MAX_DUMBBELLS / n))
+    for values, text, colour, shape in ((b, "before", SERIES[1], "o"), (a, "after", SERIES[0], "D")):
+        _series(ax, np.maximum(values, floor), values, out, text=text, colour=colour, shape=shape, size=marker, unit=unit)
+    ax.set_xscale("log")
+    ax.set_ylim(max(n, 1) - 0.5, -0.5)
+    if names is not None and n <= MAX_DUMBBELLS:
+        ax.set_yticks(rank, [plain_label(str(names[i])) for i in order])
+    elif n <= MAX_DUMBBELLS:
+        ax.set_yticks(rank, [str(i) for i in order])
+    ax.set_ylabel("overlap" if n <= MAX_DUMBBELLS else "overlaps, largest difference first")
+    ax.set_xlabel(with_unit("|difference|", unit))
+    ax.grid(axis="x", color="#dddddd", linewidth=0.5)
+    ax.set_axisbelow(True)
+    ax.set_title(f"differences over {n} overlap{'' if n == 1 else 's'}" + ("; hollow: excluded" if out.any() else ""))
+    legend_above(ax)
+    if not n:
+        ax.text(0.5, 0.5, "no overlap", transform=ax.transAxes, ha="center", va="center")
     return ax
+
+
+def _series(
+    ax: Any, drawn: FloatArray, values: FloatArray, excluded: BoolArray, *, text: str, colour: str, shape: str, size: float, unit: str
+) -> None:
+    """Points of one of the two series, and the median of those used."""
+    rank = np.arange(len(values))
+    used = ~excluded
+    middle = float(np.median(values[used])) if used.any() else np.nan
+    label = (
+        f"{text}: median {number_text(middle, 3)}, largest {number_text(float(values[used].max()), 3)} {unit}".rstrip()
+        if used.any()
+        else text
+    )
+    if len(values):
+        ax.plot(drawn[used], rank[used], shape, color=colour, markersize=size, label=with_unit(label, None), zorder=3)
+    if excluded.any():
+        ax.plot(drawn[excluded], rank[excluded], shape, color=colour, markersize=size, markerfacecolor="white", zorder=3)
+    if middle > 0:
+        ax.axvline(middle, color=colour, linestyle="--", linewidth=1.0, zorder=2)

@@ -11,9 +11,9 @@ from nbmosaic._types import AnyArray, FloatArray, IntArray
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.frame import Footprint
 from nbmosaic.views.axes import RIGHT, fit_aspect, label_graticule, new_axes, new_pair
-from nbmosaic.views.figures import IMAGE_MAP, SERIES, Stretch, add_colour_bar, blank_aware, house_style, robust_stretch, with_unit
+from nbmosaic.views.figures import figure_png
 from nbmosaic.views.labels import place_labels, short_names
-from nbmosaic.views.png import figure_png
+from nbmosaic.views.look import IMAGE_MAP, SERIES, Stretch, add_colour_bar, blank_aware, house_style, robust_stretch, with_unit
 from nbmosaic.views.preview import block_mean
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""Pictures of overlaps: one in four panels, and all of them before and after correction."""
+"""Picture of one overlap in four panels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,18 +9,17 @@ import numpy as np
 from nbmosaic._types import AnyArray, BoolArray, FloatArray
 from nbmosaic.types.box import PixelBox
 from nbmosaic.views.axes import new_figure
-from nbmosaic.views.figures import (
+from nbmosaic.views.labels import short_names
+from nbmosaic.views.look import (
     CLIPPED_COLOUR,
     DIVERGING_MAP,
     SERIES,
     add_colour_bar,
     blank_aware,
     house_style,
-    legend_above,
     symmetric_limit,
     with_unit,
 )
-from nbmosaic.views.labels import plain_label, short_names
 from nbmosaic.views.numbers import number_text
 from nbmosaic.views.preview import block_mean
 
@@ -29,12 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_overlap", "plot_residuals"]
+__all__ = ["plot_overlap"]
 
 PANEL_SIZE = 450
 # Narrow strips along the frames' edges are stretched to a readable width.
 STRETCH_BEYOND = 3.0
-MAX_DUMBBELLS = 40
 
 
 @house_style
@@ -184,87 +181,3 @@ def _histogram(ax: Any, kept: FloatArray, clipped: FloatArray, rms: float | None
     ax.set_xlabel(with_unit("residual", unit))
     ax.set_ylabel("pixels")
     ax.legend(fontsize=7, loc="upper left", handlelength=1.2)
-
-
-@house_style
-def plot_residuals(
-    before: AnyArray,
-    after: AnyArray,
-    *,
-    names: Sequence[str] | None = None,
-    excluded: BoolArray | None = None,
-    unit: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw the difference over every overlap before and after correction, largest first, on a logarithmic axis.
-
-    Parameters
-    ----------
-    before, after : ndarray, shape (n,)
-        Level of the difference of each overlap; the sizes are drawn.
-    names : sequence of str, optional
-        Names of the overlaps, written if there are at most 40.
-    excluded : ndarray of bool, shape (n,), optional
-        Overlaps not used by the solution, drawn hollow and left out of the medians.
-    unit : str
-        Unit of the frames.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes.
-    """
-    b, a = np.abs(np.asarray(before, np.float64)), np.abs(np.asarray(after, np.float64))
-    out = np.zeros(len(b), bool) if excluded is None else np.asarray(excluded, bool)
-    good = np.isfinite(b) & np.isfinite(a)
-    order = np.flatnonzero(good)[np.argsort(-b[good], kind="stable")]
-    b, a, out = b[order], a[order], out[order]
-    n = len(order)
-    if ax is None:
-        ax = new_figure(7.5, 1.5 + 0.18 * n if n <= MAX_DUMBBELLS else 5.0).add_subplot()
-    sizes = np.concatenate([b, a])
-    # A difference of exactly 0 has no place on a logarithmic axis: it is drawn below all others.
-    floor = float(sizes[sizes > 0].min()) / 3 if (sizes > 0).any() else 1e-3
-    rank = np.arange(n)
-    if n <= MAX_DUMBBELLS:
-        ax.hlines(rank, np.maximum(a, floor), np.maximum(b, floor), color="#bbbbbb", linewidth=1.5, zorder=1)
-    marker = 5.0 if n <= MAX_DUMBBELLS else max(1.5, 5.0 * np.sqrt(MAX_DUMBBELLS / n))
-    for values, text, colour, shape in ((b, "before", SERIES[1], "o"), (a, "after", SERIES[0], "D")):
-        _series(ax, np.maximum(values, floor), values, out, text=text, colour=colour, shape=shape, size=marker, unit=unit)
-    ax.set_xscale("log")
-    ax.set_ylim(max(n, 1) - 0.5, -0.5)
-    if names is not None and n <= MAX_DUMBBELLS:
-        ax.set_yticks(rank, [plain_label(str(names[i])) for i in order])
-    elif n <= MAX_DUMBBELLS:
-        ax.set_yticks(rank, [str(i) for i in order])
-    ax.set_ylabel("overlap" if n <= MAX_DUMBBELLS else "overlaps, largest difference first")
-    ax.set_xlabel(with_unit("|difference|", unit))
-    ax.grid(axis="x", color="#dddddd", linewidth=0.5)
-    ax.set_axisbelow(True)
-    ax.set_title(f"differences over {n} overlap{'' if n == 1 else 's'}" + ("; hollow: excluded" if out.any() else ""))
-    legend_above(ax)
-    if not n:
-        ax.text(0.5, 0.5, "no overlap", transform=ax.transAxes, ha="center", va="center")
-    return ax
-
-
-def _series(
-    ax: Any, drawn: FloatArray, values: FloatArray, excluded: BoolArray, *, text: str, colour: str, shape: str, size: float, unit: str
-) -> None:
-    """Points of one of the two series, and the median of those used."""
-    rank = np.arange(len(values))
-    used = ~excluded
-    middle = float(np.median(values[used])) if used.any() else np.nan
-    label = (
-        f"{text}: median {number_text(middle, 3)}, largest {number_text(float(values[used].max()), 3)} {unit}".rstrip()
-        if used.any()
-        else text
-    )
-    if len(values):
-        ax.plot(drawn[used], rank[used], shape, color=colour, markersize=size, label=with_unit(label, None), zorder=3)
-    if excluded.any():
-        ax.plot(drawn[excluded], rank[excluded], shape, color=colour, markersize=size, markerfacecolor="white", zorder=3)
-    if middle > 0:
-        ax.axvline(middle, color=colour, linestyle="--", linewidth=1.0, zorder=2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nbmosaic.views.markup import Markup, escape
 from nbmosaic.views.style import FRAGMENT_CSS
 
-__all__ = ["ReportSection", "html_report"]
+__all__ = ["Section", "html_report"]
 
 # A page of our own may ask the system for light or dark, unlike a fragment on somebody else's page.
 PAGE_CSS = """\
@@ -28,30 +28,34 @@ footer{color:var(--soft);font-size:.85em;margin-top:2.5em;padding-bottom:2em}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ReportSection:
+@dataclass(frozen=True, slots=True, init=False)
+class Section:
     """One section of a report.
 
-    Attributes
+    Parameters
     ----------
     title : str
         Heading.
-    parts : sequence of Markup or str
+    *parts : Markup or str
         Contents: HTML made by `nbmosaic.views.html`, or plain text, which becomes paragraphs (split at empty lines).
     """
 
     title: str
-    parts: Sequence[Markup | str]
+    parts: tuple[Markup | str, ...]
+
+    def __init__(self, title: str, *parts: Markup | str) -> None:
+        object.__setattr__(self, "title", title)
+        object.__setattr__(self, "parts", parts)
 
 
-def html_report(title: str, sections: Sequence[ReportSection], *, intro: str = "", footer: str = "") -> str:
+def html_report(title: str, sections: Sequence[Section], *, intro: str = "", footer: str = "") -> str:
     """Make a page that needs no other file and no network, light or dark as the reader's system is.
 
     Parameters
     ----------
     title : str
         Title of the page.
-    sections : sequence of ReportSection
+    sections : sequence of Section
         Contents; more than two get a list of links at the top.
     intro : str, optional
         Text under the title.
@@ -65,7 +69,7 @@ def html_report(title: str, sections: Sequence[ReportSection], *, intro: str = "
 
     Examples
     --------
-    >>> page = html_report("demo", [ReportSection("Mosaic", ["16 frames < 1 s"])])
+    >>> page = html_report("demo", [Section("Mosaic", "16 frames < 1 s")])
     >>> "16 frames &lt; 1 s" in page
     True
     """

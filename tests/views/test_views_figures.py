@@ -15,14 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nbmosaic.types import BackgroundModel, Footprint, PixelBox
-from nbmosaic.views.background_figures import frame_levels, plane_map, plot_overlap_network, plot_plane_3d, plot_plane_errors, plot_planes
-from nbmosaic.views.figures import BLANK_COLOUR, Stretch, blank_aware, robust_stretch, symmetric_limit, with_unit
+from nbmosaic.types import Footprint, PixelBox
+from nbmosaic.views.background_figures import plane_map, plot_overlap_network, plot_plane_errors, plot_planes, plot_residuals
+from nbmosaic.views.figures import figure_png
+from nbmosaic.views.look import BLANK_COLOUR, Stretch, blank_aware, robust_stretch, symmetric_limit, with_unit
 from nbmosaic.views.mosaic_figures import image_png, plot_before_after, plot_coverage, plot_footprints, plot_image
-from nbmosaic.views.overlap_figures import plot_overlap, plot_residuals
-from nbmosaic.views.picture import Picture
-from nbmosaic.views.png import figure_png
+from nbmosaic.views.overlap_figures import plot_overlap
 from nbmosaic.views.preview import block_mean
+from nbmosaic.views.space_figures import plot_plane_3d
 
 BOXES = np.array([[0, 60, 0, 60], [0, 60, 40, 100], [40, 100, -5, 60]])
 EVIL = "<script>$a_b$\n\x1b \\frac \u6e2c"
@@ -38,17 +38,12 @@ def tan(shape=(100, 100), ctype=("RA---TAN", "DEC--TAN"), crval=(0.0, -30.0), sc
     return wcs
 
 
-def model(m=3, *, covariance=True, slope=True, component=None) -> BackgroundModel:
-    rng = np.random.default_rng(5)
-    planes = rng.normal(size=(m, 3)) * [1e-2, 1e-2, 1.0]
-    if not slope:
-        planes[:, :2] = 0
-    return BackgroundModel(
-        frames=np.arange(m), planes=planes, origin=(50.0, 40.0), stderr=np.full((m, 3), 0.5) if covariance else None,
-        covariance=np.repeat(np.diag([1e-4, 4e-4, 0.25])[None], m, 0) if covariance else None,
-        component=np.zeros(m, int) if component is None else np.asarray(component), residual_level=np.zeros(0),
-        residual_rms=np.zeros(0), weight=np.zeros(0), gauge="", slope=slope,
-    )  # fmt: skip
+ORIGIN = (50.0, 40.0)
+LEVELS, ERRORS = np.array([1.0, -2.0, 5.0]), np.array([0.1, 0.2, 0.3])
+
+
+def planes(m=3) -> np.ndarray:
+    return np.random.default_rng(5).normal(size=(m, 3)) * [1e-2, 1e-2, 1.0]
 
 
 def noise(shape=(80, 100)) -> np.ndarray:
@@ -57,7 +52,7 @@ def noise(shape=(80, 100)) -> np.ndarray:
 
 def every_figure(unit="DN"):
     """Each function once, as (name, call)."""
-    x, net = noise(), (np.array([0, 0]), np.array([1, 2]), np.array([1.0, -2.0]))
+    x, net = noise(), (np.array([[0, 1], [0, 2]]), np.array([1.0, -2.0]))
     return {
         "image": lambda: plot_image(x, unit=unit, title="t"),
         "sky": lambda: plot_image(x, tan(x.shape), unit=unit),
@@ -66,10 +61,10 @@ def every_figure(unit="DN"):
         "wide pair": lambda: plot_before_after(x[:20], x[:20], unit=unit),
         "footprints": lambda: plot_footprints(BOXES, shape=(100, 100)),
         "network": lambda: plot_overlap_network(BOXES, *net, excluded=np.array([False, True]), unit=unit),
-        "planes": lambda: plot_planes(model(), BOXES, unit=unit),
-        "levels": lambda: plot_plane_errors(model(component=[0, 0, 1]), BOXES, unit=unit),
-        "named levels": lambda: plot_plane_errors(model(), BOXES, names=["a", "b", "c"], unit=unit),
-        "space": lambda: plot_plane_3d(model(), BOXES, unit=unit),
+        "planes": lambda: plot_planes(planes(), BOXES, unit=unit),
+        "levels": lambda: plot_plane_errors(LEVELS, ERRORS, component=np.array([0, 0, 1]), unit=unit),
+        "named levels": lambda: plot_plane_errors(LEVELS, ERRORS, names=["a", "b", "c"], unit=unit),
+        "space": lambda: plot_plane_3d(planes(), BOXES, unit=unit),
         "overlap": lambda: plot_overlap(x, np.full(x.shape, 10.0), np.abs(x - 10) < 2, unit=unit),
         "residuals": lambda: plot_residuals([1, -2.0], [0.1, 0.0], unit=unit),
     }
@@ -110,7 +105,7 @@ def test_units_stand_on_the_axes_or_colour_bar(name):
 def test_pyplot_stays_out():
     code = (
         "import sys, tests_figures as t\n"
-        "from nbmosaic.views.png import figure_png\n"
+        "from nbmosaic.views.figures import figure_png\n"
         "for name, draw in t.every_figure().items(): figure_png(t.first(draw())) if name in {'sky', 'space'} else draw()\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )
@@ -124,7 +119,9 @@ def test_pyplot_stays_out():
 
 
 def test_importing_the_views_imports_nothing_heavy():
-    modules = "html text report rows picture png preview figures mosaic_figures background_figures overlap_figures alt_text labels"
+    modules = (
+        "html text report rows preview look axes figures mosaic_figures background_figures overlap_figures space_figures alt_text labels"
+    )
     code = (
         f"import sys, importlib\nfor m in {modules.split()!r}: importlib.import_module('nbmosaic.views.' + m)\n"
         "print(sorted({'matplotlib', 'pandas', 'astropy', 'scipy', 'numba', 'IPython', 'PIL'} & set(sys.modules)))"
@@ -216,27 +213,17 @@ def test_png_leaves_the_figure_as_it_was_and_puts_transparent_ones_on_white():
     assert figure.canvas is canvas
 
 
-def test_picture_shows_itself_with_its_words(tmp_path):
-    picture = Picture(plot_image(noise()), "a noise image")
-    data, metadata = picture._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == "a noise image"
-    assert "a noise image" in data["text/plain"]
-    assert set(data) == {"text/plain", "image/png"}
-    picture.save(tmp_path / "x.png")
-    assert (tmp_path / "x.png").stat().st_size > 1000
-
-
 def test_caller_axes_and_style_are_used():
     figure = Figure()
     axes = figure.subplots(1, 2)
     x = noise()
     assert plot_image(x, ax=axes[0], unit="DN") is axes[0]
-    assert plot_planes(model(), BOXES, ax=axes[1]) is axes[1]
+    assert plot_planes(planes(), BOXES, ax=axes[1]) is axes[1]
     for draw in (
         lambda ax: plot_coverage(np.abs(x), ax=ax),
         lambda ax: plot_footprints(BOXES, ax=ax),
-        lambda ax: plot_overlap_network(BOXES, np.array([0]), np.array([1]), np.array([1.0]), ax=ax),
-        lambda ax: plot_plane_errors(model(), BOXES, ax=ax),
+        lambda ax: plot_overlap_network(BOXES, np.array([[0, 1]]), np.array([1.0]), ax=ax),
+        lambda ax: plot_plane_errors(LEVELS, ax=ax),
         lambda ax: plot_residuals([1.0], [0.1], ax=ax),
     ):
         one = Figure().subplots()
@@ -253,10 +240,10 @@ def test_labels_from_files_are_plain_text():
     draws = [
         plot_image(x, title=EVIL, unit=EVIL),
         plot_footprints(BOXES, names),
-        plot_overlap_network(BOXES, np.array([0]), np.array([1]), np.array([1.0]), names=names, title=EVIL, unit=EVIL),
-        plot_planes(model(), BOXES, names=names, unit=EVIL),
-        plot_plane_errors(model(), BOXES, names=names, unit=EVIL),
-        plot_plane_3d(model(), BOXES, names=names, unit=EVIL),
+        plot_overlap_network(BOXES, np.array([[0, 1]]), np.array([1.0]), names=names, title=EVIL, unit=EVIL),
+        plot_planes(planes(), BOXES, names=names, unit=EVIL),
+        plot_plane_errors(LEVELS, ERRORS, names=names, unit=EVIL),
+        plot_plane_3d(planes(), BOXES, names=names, unit=EVIL),
         plot_residuals([1.0, 2.0], [0.1, 0.2], names=names[:2], unit=EVIL),
         plot_before_after(x, x, titles=(EVIL, EVIL), unit=EVIL)[0],
         plot_coverage(x, title=EVIL, unit=EVIL),
@@ -356,61 +343,63 @@ def test_symmetric_limit_is_positive():
 
 
 def test_plane_map_shows_the_planes_at_their_places():
-    m, boxes = model(2), np.array([[0, 50, 10, 40], [100, 130, -20, 40]])
-    image, (left, right, bottom, top) = plane_map(m, boxes, 1000)
+    p, boxes = planes(2), [PixelBox(0, 50, 10, 40), PixelBox(100, 130, -20, 40)]
+    image, (left, right, bottom, top) = plane_map(p, boxes, ORIGIN, 1000)
     assert (left, right, bottom, top) == (-20.5, 39.5, -0.5, 129.5)
     y, x = np.mgrid[0:130, -20:40]
     expected = np.full(image.shape, np.nan)
-    for (a, b, c), (y0, y1, x0, x1) in zip(m.planes, boxes, strict=True):
-        inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+    for (a, b, c), box in zip(p, boxes, strict=True):
+        inside = (y >= box.ymin) & (y < box.ymax) & (x >= box.xmin) & (x < box.xmax)
         expected[inside] = (c + a * (x - 50) + b * (y - 40))[inside]
     np.testing.assert_allclose(image, expected)
-    assert np.isfinite(plane_map(m, boxes * 1000, 50)[0]).any()
-    assert np.isnan(plane_map(model(0), np.zeros((0, 4), int))[0]).all()
+    assert max(plane_map(p, [PixelBox(0, 50_000, 0, 100), PixelBox(0, 9, 0, 9)], ORIGIN, 50)[0].shape) == 50
+    assert np.isnan(plane_map(planes(0), [])[0]).all()
 
 
-def test_levels_and_errors_at_the_middle_of_the_frames():
-    m = model()
-    levels, errors = frame_levels(m, BOXES)
-    for k in range(3):
-        x, y = (BOXES[k, 2] + BOXES[k, 3] - 1) / 2 - 50, (BOXES[k, 0] + BOXES[k, 1] - 1) / 2 - 40
-        jacobian = np.array([x, y, 1.0])
-        assert levels[k] == pytest.approx(jacobian @ m.planes[k])
-        assert errors[k] == pytest.approx(np.sqrt(jacobian @ m.covariance[k] @ jacobian))
-    assert frame_levels(model(covariance=False), BOXES)[1] is None
-    loose = model()
-    loose.covariance[1] = np.inf
-    errors = frame_levels(loose, BOXES)[1]
-    assert np.isinf(errors[1])
-    assert np.isfinite(errors[[0, 2]]).all()
-    axes = plot_plane_errors(loose, BOXES)
+def test_a_level_far_from_zero_is_taken_off_and_named():
+    p = np.array([[0.0, 0.0, 120.5], [0.0, 0.0, 119.5], [0.0, 0.0, 120.0]])
+    axes = plot_planes(p, BOXES, unit="DN")
+    assert axes.child_axes[0].get_ylabel().startswith("background minus 1")
+    assert axes.get_title().startswith("background levels")
+    low, high = axes.images[0].get_clim()
+    assert low == -high
+    assert high < 2
+
+
+def test_levels_and_their_errors_are_drawn():
+    errors = np.array([0.1, np.inf, 0.3])
+    axes = plot_plane_errors(LEVELS, errors, unit="DN")
+    drawn = np.concatenate([c[0].get_ydata() for c in axes.containers])
+    np.testing.assert_allclose(np.sort(drawn), np.sort(LEVELS))
+    bars = np.concatenate([np.ptp([s[:, 1] for s in c[2][0].get_segments()], axis=1) for c in axes.containers])
+    np.testing.assert_allclose(np.sort(bars), [0.0, 0.2, 0.6], atol=1e-12)
     assert any("not constrained" in t.get_text() for t in axes.get_legend().get_texts())
+    assert "not computed" in plot_plane_errors(LEVELS).get_title()
+    assert "not computed" in plot_plane_errors(LEVELS, np.full(3, np.nan)).get_title()
 
 
 @pytest.mark.parametrize("m", [0, 1])
 def test_one_frame_or_none(m):
     boxes = BOXES[:m]
-    none = np.zeros(0, int)
-    figure_png(plot_planes(model(m), boxes))
-    figure_png(plot_plane_errors(model(m), boxes))
-    figure_png(plot_plane_errors(model(m), boxes, names=["a"] * m))
-    figure_png(plot_plane_3d(model(m), boxes))
-    figure_png(plot_overlap_network(boxes, none, none, np.zeros(0)))
+    figure_png(plot_planes(planes(m), boxes))
+    figure_png(plot_plane_errors(LEVELS[:m], ERRORS[:m]))
+    figure_png(plot_plane_errors(LEVELS[:m], names=["a"] * m))
+    figure_png(plot_plane_3d(planes(m), boxes))
+    figure_png(plot_overlap_network(boxes, np.zeros((0, 2), int), np.zeros(0)))
     figure_png(plot_footprints(boxes))
     figure_png(plot_residuals([], []))
 
 
 def test_many_groups_share_the_last_colour():
-    boxes = np.array([[0, 10, 20 * i, 20 * i + 10] for i in range(12)])
-    axes = plot_plane_errors(model(12, component=np.arange(12)), boxes)
+    axes = plot_plane_errors(np.arange(12.0), component=np.arange(12))
     assert [t.get_text() for t in axes.get_legend().get_texts()][-1] == "more groups"
 
 
 def test_network_draws_every_overlap_and_marks_the_excluded():
     from matplotlib.collections import LineCollection
 
-    plus, minus = np.array([0, 0, 1]), np.array([1, 2, 2])
-    axes = plot_overlap_network(BOXES, plus, minus, np.array([0.1, -5.0, np.nan]), excluded=np.array([False, False, True]))
+    pairs = np.array([[0, 1], [0, 2], [1, 2]])
+    axes = plot_overlap_network(BOXES, pairs, np.array([0.1, -5.0, np.nan]), excluded=np.array([False, False, True]))
     links = [c for c in axes.collections if isinstance(c, LineCollection)]
     coloured = next(c for c in links if c.get_array() is not None)
     np.testing.assert_allclose(coloured.get_array(), [0.1, 5.0])

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nbmosaic.views.figures import figure_png
 from nbmosaic.views.html import details_html, error_html, facts_html, fragment, frame_html, image_tag, run_html, table_html, warnings_html
 from nbmosaic.views.markup import Markup, escape, join
-from nbmosaic.views.png import figure_png
-from nbmosaic.views.report import ReportSection, html_report
+from nbmosaic.views.report import Section, html_report
 from nbmosaic.views.rows import STATES, StageRow
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&\x00\x1b[31m"
@@ -80,7 +80,7 @@ def evil_fragments(png: bytes) -> dict[str, str]:
         "warnings": warnings_html([EVIL, EVIL, UserWarning(EVIL)]),
         "fragment": fragment(EVIL, fallback=EVIL, label=EVIL),
         "run": run_html(EVIL, [row], picture_png=png, alt=EVIL, facts={EVIL: EVIL}, warnings=[EVIL], error=EVIL, fallback=EVIL),
-        "report": html_report(EVIL, [ReportSection(EVIL, [EVIL, table_html([[EVIL]], [EVIL])])] * 3, intro=EVIL, footer=EVIL),
+        "report": html_report(EVIL, [Section(EVIL, EVIL, table_html([[EVIL]], [EVIL]))] * 3, intro=EVIL, footer=EVIL),
     }
 
 
@@ -225,9 +225,9 @@ def test_style_is_scoped_and_takes_no_fixed_text_colour():
 
 def test_report_is_one_file_with_links_that_lead_somewhere(png):
     sections = [
-        ReportSection("One", ["first paragraph\n\nsecond"]),
-        ReportSection("Two", [image_tag(png, "a")]),
-        ReportSection("Three", []),
+        Section("One", "first paragraph\n\nsecond"),
+        Section("Two", image_tag(png, "a")),
+        Section("Three"),
     ]
     html = html_report("demo", sections, intro="intro", footer="end")
     assert html.startswith("<!DOCTYPE html>")
