@@ -47,6 +47,7 @@ def plot_overlap_network(
     wcs: WCS | None = None,
     ax: Axes | None = None,
     unit: str = "",
+    label: str = "|difference left|",
     title: str = "",
 ) -> Axes:
     """Draw frames as boxes at their places and overlaps as lines between them, coloured by the difference that is left.
@@ -69,6 +70,8 @@ def plot_overlap_network(
         Where to draw, in grid pixels; default: a new figure.
     unit : str
         Unit of the residuals.
+    label : str
+        What is drawn (before a solution exists, the differences themselves may be).
     title : str
         Title; default: numbers of frames and overlaps.
 
@@ -95,7 +98,7 @@ def plot_overlap_network(
     text = f"{count_text(len(corners), 'frame')}, {count_text(len(links), 'overlap')}"
     ax.set_title(with_unit(title or text + (f", {int(out.sum())} excluded (dashed)" if out.any() else ""), None))
     if drawn is not None:
-        add_colour_bar(drawn, ax, with_unit("|difference left|", unit), beside=fresh)
+        add_colour_bar(drawn, ax, with_unit(label, unit), beside=fresh)
     return ax
 
 
