@@ -35,9 +35,12 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
     count_dtype = _count_dtype(n_frames)
     notes = provenance(frames, options)
     unit = _unit(projected)
-    in_memory = output is None and _bytes(projected.grid.shape, count_dtype, whole_area=whole, variance=has_variance(projected, options)) <= execution.max_memory
+    with_variance = has_variance(projected, options)
+    in_memory = (
+        output is None and _bytes(projected.grid.shape, count_dtype, whole_area=whole, variance=with_variance) <= execution.max_memory
+    )
     if in_memory:
-        sink = ArraySink(projected.grid.shape, variance=has_variance(projected, options), whole_area=whole, count_dtype=count_dtype)
+        sink = ArraySink(projected.grid.shape, variance=with_variance, whole_area=whole, count_dtype=count_dtype)
         _check_filled(coadd_frames(frames, projected.grid, sink, options=options, execution=execution), n_frames)
         return Mosaic(
             data=sink.data,
@@ -53,7 +56,15 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
     scratch = None if output is not None else ScratchFolder(execution.scratch_folder())
     path = Path(output) if output is not None else scratch.path / "mosaic.fits"  # type: ignore[union-attr]
     return _into_file(
-        frames, path, overwrite=overwrite, options=options, execution=execution, unit=unit, notes=notes, count_dtype=count_dtype, owner=scratch
+        frames,
+        path,
+        overwrite=overwrite,
+        options=options,
+        execution=execution,
+        unit=unit,
+        notes=notes,
+        count_dtype=count_dtype,
+        owner=scratch,
     )
 
 
@@ -86,7 +97,10 @@ def _into_file(
         history=provenance_lines(notes),
         overwrite=overwrite,
     ) as writer:
-        _check_filled(coadd_frames(frames, projected.grid, FileSink(writer, whole_area=whole), options=options, execution=execution), len(projected.infos))
+        _check_filled(
+            coadd_frames(frames, projected.grid, FileSink(writer, whole_area=whole), options=options, execution=execution),
+            len(projected.infos),
+        )
     arrays = open_mosaic(path)
     return Mosaic(
         data=arrays["data"],

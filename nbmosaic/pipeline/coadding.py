@@ -143,7 +143,12 @@ class _BandMaker:
     """Makes one band after the other with buffers that are used again."""
 
     def __init__(
-        self, projected: Projected, model: BackgroundModel | None, infos: Sequence[ProjectedInfo], largest: tuple[int, int], options: CoaddOptions
+        self,
+        projected: Projected,
+        model: BackgroundModel | None,
+        infos: Sequence[ProjectedInfo],
+        largest: tuple[int, int],
+        options: CoaddOptions,
     ) -> None:
         self._projected, self._model, self._infos, self._largest, self._options = projected, model, infos, largest, options
         self._with_variance = has_variance(projected, options)

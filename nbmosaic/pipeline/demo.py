@@ -135,7 +135,7 @@ def _report(run: Run, pictures: dict[str, bytes], errors: tuple[float, float]) -
     assert isinstance(background, Background)
     network = picture(background, kind="network", width=8)
     residuals = picture(background, kind="residuals", width=8)
-    sections: list[Any] = [
+    sections = [
         Section(
             "The mosaic before and after matching",
             f"The same stretch for both. Large-scale error against the noise-free sky: {errors[0]:.2f} DN before, {errors[1]:.2f} DN after.",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmosaic.errors import FormatError, InputError
-from nbmosaic.pipeline.products import Background, Frames, Grid, Mosaic, Overlaps, Product, Table
+from nbmosaic.pipeline.products import Frames, Grid, Mosaic, Product, Table
 from nbmosaic.pipeline.quicklook import Picture
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
     if name.endswith(IMAGE_SUFFIXES):
         _save_mosaic(_as_mosaic(product, path), target, overwrite=overwrite)
     elif name.endswith(TABLE_SUFFIXES):
-        _save_table(product, target)
+        _save_table(product, target, overwrite=overwrite)
     elif name.endswith(TEMPLATE_SUFFIXES):
         if not isinstance(product, Grid):
             raise InputError(f"{type(product).__name__} is not a grid: it cannot be saved as {path}", hint="save it as .tbl or .csv")
@@ -110,22 +110,13 @@ def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
             )
 
 
-def _save_table(product: Product, target: Path) -> None:
+def _save_table(product: Product, target: Path, *, overwrite: bool) -> None:
     from nbmosaic.io.tables import write_table
 
     table: pd.DataFrame = product.table
     if not len(table.columns):
         raise InputError(f"{type(product).__name__} has no table to save", hint="save a product of images, overlaps or background")
-    kind = {Overlaps: "fits", Background: "corrections", Frames: "images"}.get(type(product), "plain")
-    part = target.with_name(f".{target.name}.part")
-    try:
-        write_table(part, table, kind=kind)
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"cannot write {target}: {error.strerror}", hint="choose another folder", path=str(target)) from error
+    write_table(target, table, overwrite=overwrite)
 
 
 def _replace(target: Path, content: bytes) -> None:

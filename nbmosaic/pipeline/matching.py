@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def solve(
     overlaps: Overlaps,
     *,
     slope: bool,
-    weighting: str,
+    weighting: Literal["pixels", "noise"],
     reference: Sequence[int | str],
     exclude: Sequence[Any],
     slope_prior: float | None,

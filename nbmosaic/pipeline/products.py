@@ -360,9 +360,10 @@ class Background(Product):
 
     def plot(self, ax: Any = None) -> Any:
         """Map of the corrections; returns Axes."""
+        from nbmosaic.pipeline.quicklook import frame_boxes
         from nbmosaic.views.background_figures import plot_planes
 
-        boxes = [self.overlaps.boxes[int(index)] for index in self.model.frames]
+        boxes, _ = frame_boxes(self.overlaps)
         return plot_planes(self.model.planes, boxes, origin=self.model.origin, ax=ax)
 
 
@@ -392,7 +393,7 @@ class Corrected(Product):
     @property
     def key_number(self) -> str:
         """Range of the levels subtracted."""
-        levels = self.background.table["level"] if len(self.background) else np.zeros(1)
+        levels = self.background.model.level if len(self.background) else np.zeros(1)
         return f"levels {float(np.min(levels)):.4g} to {float(np.max(levels)):.4g}"
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbmosaic._types import BoolArray, FloatArray, IntArray
 from nbmosaic.errors import ConfigError, FormatError
 from nbmosaic.pipeline.products import Background, Frames, Mosaic, Overlaps, Product, Projected
 from nbmosaic.pipeline.recipe import choose
@@ -174,7 +175,9 @@ def _kinds(product: Product) -> dict[str, Callable[[], Any]]:
     if isinstance(product, Background):
         return {
             "planes": product.plot,
-            "network": lambda: _network(product),
+            "network": lambda: _overlap_network(
+                product.overlaps, product.model.residual_level, product.model.weight == 0, "difference left after correction"
+            ),
             "errors": lambda: _errors(product),
             "residuals": lambda: _residuals(product),
         }
@@ -183,7 +186,7 @@ def _kinds(product: Product) -> dict[str, Callable[[], Any]]:
     if isinstance(product, Projected):
         return {"footprints": product.frames.plot}
     if isinstance(product, Overlaps):
-        return {"network": lambda: _overlap_network(product)}
+        return {"network": lambda: _overlap_network(product, product.planes.level, ~product.used, "difference of the frames")}
     return {"picture": lambda: product} if isinstance(product, Picture) else {}
 
 
@@ -193,43 +196,31 @@ def _coverage(mosaic: Mosaic) -> Any:
     return plot_coverage(mosaic.area, mosaic.wcs)
 
 
-def _frame_rows(overlaps: Overlaps) -> tuple[np.ndarray[Any, Any], dict[int, int]]:
+def frame_boxes(overlaps: Overlaps) -> tuple[IntArray, list[int]]:
+    """Boxes of the frames as rows ``ymin, ymax, xmin, xmax``, and the indices of the frames."""
     indices = sorted(overlaps.boxes)
-    boxes = np.array([[b.ymin, b.ymax, b.xmin, b.xmax] for b in (overlaps.boxes[i] for i in indices)], dtype=np.int64).reshape(-1, 4)
-    return boxes, {index: row for row, index in enumerate(indices)}
+    boxes = [overlaps.boxes[index] for index in indices]
+    return np.array([[b.ymin, b.ymax, b.xmin, b.xmax] for b in boxes], dtype=np.int64).reshape(-1, 4), indices
 
 
-def _pairs(overlaps: Overlaps, place: dict[int, int]) -> np.ndarray[Any, Any]:
-    planes = overlaps.planes
-    return np.array([[place[int(i)], place[int(j)]] for i, j in zip(planes.plus, planes.minus, strict=True)], dtype=np.int64).reshape(-1, 2)
-
-
-def _network(background: Background) -> Any:
+def _overlap_network(overlaps: Overlaps, differences: FloatArray, excluded: BoolArray, title: str) -> Any:
     from nbmosaic.views.background_figures import plot_overlap_network
 
-    boxes, place = _frame_rows(background.overlaps)
-    return plot_overlap_network(
-        boxes, _pairs(background.overlaps, place), background.model.residual_level, excluded=background.model.weight == 0
-    )
-
-
-def _overlap_network(overlaps: Overlaps) -> Any:
-    from nbmosaic.views.background_figures import plot_overlap_network
-
-    boxes, place = _frame_rows(overlaps)
-    return plot_overlap_network(boxes, _pairs(overlaps, place), overlaps.planes.level, excluded=~overlaps.used)
+    boxes, indices = frame_boxes(overlaps)
+    pairs = np.searchsorted(indices, np.stack([overlaps.planes.plus, overlaps.planes.minus], axis=1))
+    return plot_overlap_network(boxes, pairs, differences, excluded=excluded, title=title)
 
 
 def _errors(background: Background) -> Any:
     from nbmosaic.views.background_figures import plot_plane_errors
 
     model = background.model
-    errors = np.full(len(model), np.nan) if model.level_stderr is None else model.level_stderr
-    return plot_plane_errors(model.level, errors, names=[background.overlaps.names[int(i)] for i in model.frames])
+    names = [background.overlaps.names[int(index)] for index in model.frames]
+    return plot_plane_errors(model.level, model.level_stderr, names=names, component=model.component)
 
 
 def _residuals(background: Background) -> Any:
     from nbmosaic.views.background_figures import plot_residuals
 
-    used = background.model.weight > 0
-    return plot_residuals(background.overlaps.planes.level[used], background.model.residual_level[used])
+    model = background.model
+    return plot_residuals(background.overlaps.planes.level, model.residual_level, excluded=model.weight == 0)

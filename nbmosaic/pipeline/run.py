@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -235,7 +235,7 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
             raise _placed(error, step, books)  # noqa: B904 - it is the same exception
         books.add(step, product)
         books.warnings += said
-        n_out = len(product) if hasattr(product, "__len__") else None
+        n_out = len(product) if isinstance(product, Sized) else None
         books.records[number] = StepRecord(
             step=step, state="ran", n_in=n_in, n_out=n_out, key=product.key_number, seconds=time.perf_counter() - began
         )
@@ -260,7 +260,7 @@ def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product,
         if name in takes:
             options.setdefault(name, value)
     first = next(iter(inputs.values()), None)
-    n_in = len(first) if hasattr(first, "__len__") else None
+    n_in = len(first) if isinstance(first, Sized) else None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if stage.many:

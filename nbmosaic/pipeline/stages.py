@@ -122,7 +122,7 @@ def images(
             "no frame is left to work on", hint="every input was left out: see the warnings, or run images with on_error='stop'"
         )
     left_out = tuple((item.name, item.reason) for item in skipped)
-    _warn_skipped("images", [pair for pair, item in zip(left_out, skipped, strict=True) if item.unusable])
+    _warn_skipped("images", [pair for pair, item in zip(left_out, skipped, strict=True) if not item.expected])
     frames = Frames(tuple(infos), left_out)
     _warn_units(frames)
     return frames

@@ -58,8 +58,8 @@ def write_frame(folder: Path, index: int, frame: ProjectedFrame) -> tuple[str, .
 
 
 def _write_all(descriptor: int, array: Float32Array) -> None:
-    view = memoryview(array).cast("B") if array.size else memoryview(b"")
-    while len(view):
+    view = memoryview(array.reshape(-1).view(np.uint8).data)
+    while view:
         view = view[os.write(descriptor, view) :]
 
 
@@ -143,7 +143,7 @@ class FrameStore:
         for index, stored in self._known.items():
             planes = {name: self._memory.pop((index, name)) for name in stored.planes if (index, name) in self._memory}
             if planes:
-                write_frame(self.folder, index, ProjectedFrame(box=stored.box, **planes))
+                write_frame(self.folder, index, ProjectedFrame(box=stored.box, **planes))  # type: ignore[arg-type]
         self._kept = 0
 
     def read(self, index: int, plane: str, box: PixelBox) -> Float32Array | None:
@@ -168,17 +168,28 @@ class FrameStore:
                 rows = np.fromfile(path, np.float32, box.shape[0] * nx, offset=first * nx * 4).reshape(box.shape[0], nx)
                 return rows[:, column : column + box.shape[1]]
             # a narrow window: copied out of a map that is closed at once (a map that stays would count as memory of the process)
-            window: Float32Array = np.array(np.memmap(path, np.float32, "r", first * nx * 4, (box.shape[0], nx))[:, column : column + box.shape[1]])
+            window: Float32Array = np.array(
+                np.memmap(path, np.float32, "r", first * nx * 4, (box.shape[0], nx))[:, column : column + box.shape[1]]
+            )
         except (OSError, ValueError) as error:
-            raise FormatError(f"scratch file {path} is gone or too short: {error}", hint="run the project stage again", path=str(path)) from error
+            raise FormatError(
+                f"scratch file {path} is gone or too short: {error}", hint="run the project stage again", path=str(path)
+            ) from error
         return window
 
     def frame(self, info: ProjectedInfo) -> ProjectedFrame:
         """All planes of a frame."""
-        planes = {name: self.read(info.index, name, info.box) for name in info.planes}
-        data = planes.pop("data")
+        data, area, weight, variance = (self.read(info.index, name, info.box) for name in PLANES)
         assert data is not None
-        return ProjectedFrame(box=info.box, data=data, map_error_pix=info.map_error_pix, noise_gain=info.noise_gain, **planes)
+        return ProjectedFrame(
+            box=info.box,
+            data=data,
+            area=area,
+            weight=weight,
+            variance=variance,
+            map_error_pix=info.map_error_pix,
+            noise_gain=info.noise_gain,
+        )
 
     def indices(self) -> Sequence[int]:
         """Indices of the frames held."""

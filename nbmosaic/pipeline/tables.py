@@ -40,7 +40,7 @@ MOMENT_COLUMNS = (
 def image_table(infos: Sequence[FrameInfo]) -> pd.DataFrame:
     """Montage's image table of the frames, then unit, exposure time, flux scale and name."""
     from nbmosaic.core.geometry.sky import centre_and_corners
-    from nbmosaic.io.tables import frame_table
+    from nbmosaic.io.frame_table import frame_table
 
     centres, corners = np.zeros((len(infos), 2)), np.zeros((len(infos), 4, 2))
     for row, info in enumerate(infos):
@@ -156,7 +156,21 @@ def planes_of_table(table: pd.DataFrame) -> tuple[OverlapPlanes, tuple[float, fl
             hint="it needs plus minus a b c npixel rms boxx boxy boxwidth boxheight boxang",
         )
     values = {name: _numbers(table, name) for name in BOX_COLUMNS}
-    planes = planes_from_boxes(**values)
+    whole = {name: values.pop(name).astype(np.int64) for name in ("plus", "minus")}
+    planes = planes_from_boxes(
+        plus=whole["plus"],
+        minus=whole["minus"],
+        a=values["a"],
+        b=values["b"],
+        c=values["c"],
+        boxx=values["boxx"],
+        boxy=values["boxy"],
+        boxwidth=values["boxwidth"],
+        boxheight=values["boxheight"],
+        boxang=values["boxang"],
+        npixel=values["npixel"],
+        rms=values["rms"],
+    )
     if all(name in table.columns for name in MOMENT_COLUMNS):
         planes = _with_moments(planes, {name: _numbers(table, name) for name in MOMENT_COLUMNS}, values)
     return planes, (0.0, 0.0)
