@@ -20,7 +20,8 @@ __all__ = ["Extent", "frame_box", "frame_extent"]
 PointMap = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 _MESH = 17  # points a side over the frame: a bulge of 20 px over an edge is then known to 0.1 px
-_FINE = 513  # points an edge where the coarse mesh leaves more than half a pixel open
+_OPEN = 0.2  # pixels that the coarse mesh may leave open; beyond it the edges are sampled more finely
+_FINE = 513  # points an edge then
 _CELLS = 32  # first cells a side of the search: an elliptic limit of the sky bulges by less than 1/16384 of the frame between their points
 _LIMIT = 2.0**31  # positions near the horizon of a gnomonic grid have no bound; beyond this they are cut
 _BEND = 0.5  # second over first difference that a smooth map stays below on either mesh; a seam gives about 1
@@ -107,7 +108,7 @@ def _find_extent(grid: WCS, frame: WCS, shape: tuple[int, int], grid_shape: tupl
     whole = bool(_smooth(mesh[None])[0])
     if whole:
         pad = _sagitta(mesh)
-        if pad > 0.5:
+        if pad > _OPEN:
             mesh = _edges(transform, shape)
             whole = bool(np.isfinite(mesh).all())
             pad = float(np.abs(np.diff(mesh, 2, axis=2)).max()) / 4.0

@@ -14,7 +14,7 @@ from nbmosaic._types import FloatArray
 from nbmosaic.core.geometry.boxes import frame_extent
 from nbmosaic.core.geometry.sky import SkyPixels, pixel_scale_arcsec
 from nbmosaic.core.geometry.systems import CelestialSystem, frame_change, lonlat, unit_vectors
-from nbmosaic.core.geometry.zenithal import Pose, enclosing_cone, least_area, recentred, upright
+from nbmosaic.core.geometry.zenithal import Placed, Pose, enclosing_cone, least_area, recentred, upright
 from nbmosaic.errors import InputError, WcsError
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.frame import MosaicGrid
@@ -112,7 +112,8 @@ def fit_grid(
     Returns
     -------
     MosaicGrid
-        CRPIX is ``(NAXIS + 1) / 2`` for all but partial CAR and AIT grids, which keep their reference point on the equator.
+        CRPIX is ``(NAXIS + 1) / 2``, but for partial CAR and AIT grids, which keep their reference point on the equator, and for frames that
+        lie at a pole so that no centre with north up is in their middle.
 
     Raises
     ------
@@ -145,9 +146,8 @@ def fit_grid(
         return _all_sky(replace(layout, projection="AIT"), rotation)
     pose = Pose(0.0, 0.0, 0.0 if rotation is None else math.radians(rotation)).moved(centre, keep_angle=True)
     if rotation is None and not north_up:
-        pose, size = recentred(edges, least_area(edges, pose, projection), projection, keep_angle=False)
-        return _zenithal(layout, *upright(pose, size))
-    return _zenithal(layout, *recentred(edges, pose, projection, keep_angle=True))
+        return _zenithal(layout, upright(recentred(edges, least_area(edges, pose, projection), projection, keep_angle=False)))
+    return _zenithal(layout, recentred(edges, pose, projection, keep_angle=True))
 
 
 def _check_options(*, system: str, scale: float | None, pad: int, max_size: int | None, projection: str) -> None:
@@ -190,11 +190,14 @@ def _edges(frames: Frames, system: CelestialSystem) -> FloatArray:
     return out
 
 
-def _zenithal(layout: _Layout, pose: Pose, size: FloatArray) -> MosaicGrid:
+def _zenithal(layout: _Layout, placed: Placed) -> MosaicGrid:
     """Grid about the centre of a pose."""
+    pose, size, middle = placed
     layout, shape = layout.sized(float(size[0]) / _ARCSEC, float(size[1]) / _ARCSEC)
     lon, lat = math.degrees(pose.lon) % 360.0, max(-_POLE, min(_POLE, math.degrees(pose.lat)))
-    return MosaicGrid(_wcs(layout, (lon, lat), _middle(shape), rotation_deg=math.degrees(pose.rotation), shape=shape), shape)
+    x, y = _middle(shape)
+    crpix = (x - float(middle[0]) / _ARCSEC / layout.scale, y - float(middle[1]) / _ARCSEC / layout.scale)
+    return MosaicGrid(_wcs(layout, (lon, lat), crpix, rotation_deg=math.degrees(pose.rotation), shape=shape), shape)
 
 
 def _middle(shape: tuple[int, int]) -> tuple[float, float]:

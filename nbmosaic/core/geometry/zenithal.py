@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from nbmosaic._types import FloatArray
 
-__all__ = ["ZENITHAL", "Pose", "enclosing_cone", "least_area", "project", "recentred", "upright"]
+__all__ = ["ZENITHAL", "Placed", "Pose", "enclosing_cone", "least_area", "project", "recentred", "upright"]
 
 ZENITHAL = ("TAN", "SIN", "STG", "ARC", "ZEA")
 """Projections of this module."""
+
+_REPEATS = 20  # far from poles three or four are enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +122,79 @@ def _limits(edges: FloatArray, pose: Pose, projection: str) -> tuple[FloatArray,
     return low, high
 
 
-def recentred(edges: FloatArray, pose: Pose, projection: str, *, keep_angle: bool) -> tuple[Pose, FloatArray]:
-    """Move the centre to the middle of the frames, and give the size of the box round them in radians.
+class Placed(NamedTuple):
+    """Box round frames on a plane.
 
-    Moving the reference point changes the projection a little, so this is repeated; beside a pole, where it need not settle because north
-    turns
-    quickly, the smallest box met is taken.
+    Attributes
+    ----------
+    pose : Pose
+        Centre and angle of the plane.
+    size : ndarray, shape (2,)
+        Width and height in radians.
+    middle : ndarray, shape (2,)
+        Middle of the box on the plane in radians; zero where it could be brought to the centre.
     """
-    best, best_size = pose, np.array([np.inf, np.inf])
-    for _ in range(40):
-        low, high = _limits(edges, pose, projection)
-        size = 2.0 * np.maximum(-low, high)
-        if size.prod() < best_size.prod():
-            best, best_size = pose, size
-        middle = (low + high) / 2.0
-        if np.abs(middle).max() < 1e-7 * (high - low).max():
-            break
-        pose = pose.moved(_unproject(float(middle[0]), float(middle[1]), pose, projection), keep_angle=keep_angle)
-    return best, best_size
+
+    pose: Pose
+    size: FloatArray
+    middle: FloatArray
+
+
+def recentred(edges: FloatArray, pose: Pose, projection: str, *, keep_angle: bool) -> Placed:
+    """Move the centre of the plane to the middle of the frames, and give the box round them.
+
+    Moving the reference point changes the projection a little, so this is repeated. Beside a pole north turns so fast that repeating does not
+    settle; Newton's method with shortened steps takes over there. Where a frame lies so at a pole that no centre is in the middle, the smallest
+    box met is returned with its middle.
+    """
+    search = _Search(edges, pose, projection, keep_angle=keep_angle)
+    shift = np.zeros(2)
+    middle = search.middle(shift)
+    for _ in range(_REPEATS):
+        if search.settled:
+            return search.best
+        shift = shift + middle
+        middle = search.middle(shift)
+    shift = search.best_shift
+    middle = search.middle(shift)
+    for _ in range(_REPEATS):
+        h = 1e-6 * float(search.best.size.max())
+        columns = [(search.middle(shift + step) - middle) / h for step in (np.array([h, 0.0]), np.array([0.0, h]))]
+        slope = np.stack(columns, axis=1)
+        step = -middle if abs(float(np.linalg.det(slope))) < 1e-12 else np.linalg.solve(slope, middle)
+        found = middle
+        for _ in range(8):
+            found = search.middle(shift - step)
+            if search.settled:
+                return search.best
+            if np.abs(found).max() < np.abs(middle).max():
+                break
+            step = step / 2.0
+        shift, middle = shift - step, found
+    return search.best
+
+
+class _Search:
+    """Search for the centre; remembers the smallest box met, or the one in the middle."""
+
+    def __init__(self, edges: FloatArray, start: Pose, projection: str, *, keep_angle: bool) -> None:
+        self.edges, self.start, self.projection, self.keep_angle = edges, start, projection, keep_angle
+        self.best = Placed(start, np.array([np.inf, np.inf]), np.zeros(2))
+        self.best_shift = np.zeros(2)
+        self.settled = False
+
+    def middle(self, shift: FloatArray) -> FloatArray:
+        """Where the middle of the frames lies in the plane whose centre is at `shift` in the plane of the start."""
+        pose = self.start.moved(_unproject(float(shift[0]), float(shift[1]), self.start, self.projection), keep_angle=self.keep_angle)
+        low, high = _limits(self.edges, pose, self.projection)
+        middle, size = (low + high) / 2.0, high - low
+        self.settled = bool(np.abs(middle).max() < 1e-7 * size.max())
+        if self.settled:
+            self.best = Placed(pose, 2.0 * np.maximum(-low, high), np.zeros(2))
+        elif size.prod() < self.best.size.prod():
+            self.best, self.best_shift = Placed(pose, size, middle), shift
+        out: FloatArray = middle
+        return out
 
 
 def least_area(edges: FloatArray, pose: Pose, projection: str) -> Pose:
@@ -158,7 +216,10 @@ def least_area(edges: FloatArray, pose: Pose, projection: str) -> Pose:
     return pose
 
 
-def upright(pose: Pose, size: FloatArray) -> tuple[Pose, FloatArray]:
-    """Bring the rotation to -45 to 45 degrees, swapping the sides where it turns by a right angle."""
+def upright(placed: Placed) -> Placed:
+    """Bring the rotation to -45 to 45 degrees, turning the box with it."""
+    pose, size, middle = placed
     turns = round(pose.rotation / (math.pi / 2.0))
-    return Pose(pose.lon, pose.lat, pose.rotation - turns * math.pi / 2.0), size[::-1] if turns % 2 else size
+    cos, sin = math.cos(turns * math.pi / 2.0), math.sin(turns * math.pi / 2.0)
+    turned = np.array([cos * middle[0] + sin * middle[1], cos * middle[1] - sin * middle[0]])
+    return Placed(Pose(pose.lon, pose.lat, pose.rotation - turns * math.pi / 2.0), size[::-1] if turns % 2 else size, turned)
