@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class ToyMosaic:
     planes: np.ndarray  # (m, 3): a, b, c about pixel (0, 0)
     frames: list[np.ndarray]
 
-    @property
+    @cached_property
     def pixel_boxes(self) -> list[PixelBox]:
         return [PixelBox(*b) for b in self.boxes.tolist()]
 

@@ -62,8 +62,8 @@ from nbmosaic.types.matching import BackgroundModel, CoverageCells, OverlapFlag,
 
 __all__ = ["Gauge", "overlap_residuals", "solution_flags", "solve_background"]
 
-_ROBUST_ROUNDS = (3, 4)
-"""Rounds with Huber's, then with Tukey's weights: the start must not be thrown by the overlaps that Tukey then rejects."""
+_ROBUST_ROUNDS = (10, 5)
+"""Most rounds with Huber's, then with Tukey's weights: the start must not be thrown by the overlaps that Tukey then rejects."""
 _HUBER, _TUKEY = 2.0, 4.685
 _MEDIAN_CHI = {1: 0.6744897501960817, 3: 0.8880642}
 """Median of ``sqrt(chi2_k / k)``."""
@@ -134,7 +134,8 @@ def solve_background(
     slope_prior : float, optional
         Standard deviation of a Gaussian prior on a and b, in unit per pixel.
     robust : bool
-        Reweight overlaps whose residual plane is large for its noise (iterated, Huber then Tukey), down to 1/1000.
+        Reweight overlaps whose residual plane is large for its noise (iterated, Huber then Tukey), down to 1/1000. A frame that hangs on two or three
+        overlaps cannot tell a bad one from the others.
     gauge : {"mean", "frame"}
         What is zero in each group without a reference frame: the sum of the planes, or the plane of the frame in its middle.
     errors : bool
@@ -165,7 +166,7 @@ def solve_background(
     >>> model.planes[:, 2].tolist()
     [2.0, -2.0]
     """
-    boxes = np.asarray(boxes, np.int64)
+    boxes = np.asarray(boxes, np.int64).reshape(-1, 4) if n_frames == 0 else np.asarray(boxes, np.int64)
     _check(planes, n_frames, boxes, weighting, reference, slope_prior, gauge, keys)
     rank = rank_frames(n_frames, keys)
     place = np.empty_like(rank)
@@ -315,8 +316,10 @@ def _solve(
             factor_k = _HUBER / np.maximum(chi, _HUBER)
         else:
             factor_k = np.where(chi < _TUKEY, (1.0 - np.minimum(chi / _TUKEY, 1.0) ** 2) ** 2, 0.0)
-        weight = base * np.maximum(factor_k, _LEAST_WEIGHT)
+        before, weight = weight, base * np.maximum(factor_k, _LEAST_WEIGHT)
         coefficients, factor = _solve_once(system, weight, ridge, gauge)
+        if round_ >= _ROBUST_ROUNDS[0] and np.abs(weight - before).max() < 1e-3 * base.max():
+            break
     return coefficients, factor, weight
 
 
