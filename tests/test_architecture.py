@@ -27,7 +27,20 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 BANNED = {
-    "core": {"os", "pathlib", "logging", "matplotlib", "IPython", "ipywidgets", "traitlets", "dask", "distributed", "pandas", "astropy.io", "io"},
+    "core": {
+        "os",
+        "pathlib",
+        "logging",
+        "matplotlib",
+        "IPython",
+        "ipywidgets",
+        "traitlets",
+        "dask",
+        "distributed",
+        "pandas",
+        "astropy.io",
+        "io",
+    },
     "types": {"matplotlib", "IPython", "ipywidgets", "pandas", "numba", "scipy", "astropy.io"},
     "io": {"matplotlib", "IPython", "ipywidgets", "numba", "scipy"},
     "views": {"IPython", "ipywidgets", "traitlets", "numba", "matplotlib.pyplot"},
