@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmosaic.notebook.cellspec import OptionWord, StageLine
 from nbmosaic.notebook.cellwords import Expr, Place, Word
 from nbmosaic.notebook.registry import Registry
 from nbmosaic.notebook.scope import Late, convert, evaluate, names_in, python_source
-from nbmosaic.pipeline.execution import Progress
 from nbmosaic.pipeline.recipe import Recipe, Step
 from nbmosaic.pipeline.signatures import Parameter, StageSpec, closest
 from nbmosaic.pipeline.values import ProductClass
+
+if TYPE_CHECKING:
+    from nbmosaic.pipeline.execution import Progress  # it imports numpy, which %load_ext need not do
 
 __all__ = ["Backend", "BoundStep", "bind_cell", "bind_options"]
 
