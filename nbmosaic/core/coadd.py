@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -182,7 +181,8 @@ class Coadder:
         ny, nx = box.shape
         if ny * nx > self._image.size:
             raise ShapeError(f"band of {ny} x {nx} pixels is larger than the buffers of the coadd ({self._image.size} pixels)")
-        image, area, count = (b[: ny * nx].reshape(ny, nx) for b in (self._image, self._area, self._count))
+        image, area = (b[: ny * nx].reshape(ny, nx) for b in (self._image, self._area))
+        count = self._count[: ny * nx].reshape(ny, nx)
         variance = self._variance[: ny * nx].reshape(ny, nx) if self._with_variance else np.empty((0, 0), np.float32)
         keep: list[Float32Array] = []
         table, plane = np.zeros((len(inputs), kernels.N_COLUMNS), np.int64), np.zeros((len(inputs), 4))

@@ -29,8 +29,8 @@ A tilt is measured against the neighbour only, across an overlap that is narrow 
 and a level far away is the sum of tilts, a walk of a walk: over n x n frames its variance grows with a high power of n, though every overlap agrees to
 the noise. This is the long, smooth error that the standard errors show and the residuals do not. If the frames are known to have slopes of a certain size
 (a flat-field or scattered-light residual, in unit per pixel) then `slope_prior` says so: a Gaussian prior of that standard deviation on a and b,
-weighed against the noise power of the overlaps. It holds the walk at the price of a bias where the true slopes are larger. It is off by default, because a wrong prior
-is worse than an honest error; ``slope=False`` is its limit.
+weighed against the noise power of the overlaps. It holds the walk at the price of a bias where the true slopes are larger. It is off by default, because a
+wrong prior is worse than an honest error; ``slope=False`` is its limit.
 
 Errors
 ------
@@ -187,7 +187,9 @@ def solve_background(
     if errors:
         from nbmosaic.core.matching.background_errors import plane_covariance
 
-        covariance = plane_covariance(system, weight, factor, fixing, basis, origin, _canonical_cells(cells, rank), ridge, slope_prior)[rank]
+        covariance = plane_covariance(system, weight, factor, fixing, basis, origin, _canonical_cells(cells, rank), ridge, slope_prior)[
+            rank
+        ]
         with np.errstate(invalid="ignore"):
             stderr = np.sqrt(np.einsum("fii->fi", covariance))
     row_weight = np.zeros(len(planes))
@@ -251,7 +253,9 @@ def _used_rows(planes: OverlapPlanes, exclude: AnyArray | Sequence[int] | None) 
         return used & ~chosen
     if chosen.ndim == 2 and chosen.shape[1] == 2:
         wanted = {frozenset(pair) for pair in chosen.tolist()}
-        return used & np.array([frozenset(pair) not in wanted for pair in zip(planes.plus.tolist(), planes.minus.tolist(), strict=True)], bool)
+        return used & np.array(
+            [frozenset(pair) not in wanted for pair in zip(planes.plus.tolist(), planes.minus.tolist(), strict=True)], bool
+        )
     rows = chosen.astype(np.int64).ravel()
     if len(rows) and (rows.min() < 0 or rows.max() >= len(planes)):
         raise InputError(f"exclude names rows outside 0..{len(planes) - 1}")
@@ -308,7 +312,11 @@ def _solve(
     weight = base
     coefficients, factor = _solve_once(system, weight, ridge, gauge)
     for round_ in range(sum(_ROBUST_ROUNDS) if robust and system.used.any() else 0):
-        left = system.d - np.einsum("nkl,nl->nk", system.t_i, coefficients[system.i]) + np.einsum("nkl,nl->nk", system.t_j, coefficients[system.j])
+        left = (
+            system.d
+            - np.einsum("nkl,nl->nk", system.t_i, coefficients[system.i])
+            + np.einsum("nkl,nl->nk", system.t_j, coefficients[system.j])
+        )
         chi = np.sqrt(np.einsum("nk,nkl,nl->n", left, system.moments, left) / system.noise_power / system.n_terms)
         # overlaps of real frames differ by more than noise: the typical one sets the scale
         chi /= max(1.0, float(np.median(chi[system.used])) / _MEDIAN_CHI[system.n_terms])
@@ -394,9 +402,11 @@ def overlap_residuals(planes: OverlapPlanes, abc: FloatArray, origin: tuple[floa
 
 
 def solution_flags(planes: OverlapPlanes, model: BackgroundModel) -> IntArray:
-    """Flags of the overlaps with what the solution did to them: `OverlapFlag.EXCLUDED` where it was told not to use a fitted overlap,
-    `OverlapFlag.DOWNWEIGHTED` where the robust solution gave it less than half of the largest weight of an overlap with the same noise power.
-    """  # fmt: skip
+    """Flags of the overlaps with what the solution did to them.
+
+    `OverlapFlag.EXCLUDED` where it was told not to use a fitted overlap, `OverlapFlag.DOWNWEIGHTED` where the robust solution gave it less than half
+    of the weight that its pixels or its noise power would give.
+    """
     few = (planes.flag & OverlapFlag.FEW_PIXELS) != 0
     flag = planes.flag | np.where((model.weight == 0) & ~few, int(OverlapFlag.EXCLUDED), 0)
     used = model.weight > 0
@@ -428,5 +438,7 @@ def _gauge_text(gauge: Gauge, held: BoolArray, choice: str, place: IntArray, key
             parts.append(f"the sum of the planes {where} is zero: their mean background stays in the mosaic")
         else:
             middle = np.flatnonzero((gauge.share == 1.0) & (size[gauge.component] > 1))
-            parts.append(f"the plane of the frame in the middle {where} is zero ({names(middle)})" if len(middle) else "no frame is changed")
+            parts.append(
+                f"the plane of the frame in the middle {where} is zero ({names(middle)})" if len(middle) else "no frame is changed"
+            )
     return "; ".join(parts)

@@ -9,15 +9,16 @@ frames i, j then has the power ``s_i + s_j``, which is measured (`OverlapPlanes.
 Gradient
 --------
 The solution is ``p = L^-1 r`` with ``r_f = sum_k +-w_k sum_x phi_f(x) d_k(x)`` over the pixels kept of the overlaps of f, phi_f the basis ``(1, x, y)`` of the
-frame. Were overlaps independent, ``Cov(r)`` would be the Laplacian again, with the weights ``w_k^2 noise_power_k``. They are not: three frames over one pixel
-give three differences of three values. At a pixel covered by the set C, let ``W_ij = w_ij f_ij`` with f the part of the overlap's pixels that the clipping kept, and
-``V`` its Laplacian matrix (row sums on the diagonal, -W elsewhere). Noise of frame f enters r through ``V[:, f]``, so
+frame. Were overlaps independent, ``Cov(r)`` would be the Laplacian again, with the weights ``w_k^2 noise_power_k``. They are not: three frames over one
+pixel give three differences of three values. At a pixel covered by the set C, let ``W_ij = w_ij f_ij`` with f the part of the overlap's pixels that the
+clipping kept, and ``V`` its Laplacian matrix (row sums on the diagonal, -W elsewhere). Noise of frame f enters r through ``V[:, f]``, so
 
     Cov(r) there  =  sum_f s_f V[:, f] V[:, f]^T  (times phi phi^T),
 
-which contains the independent part ``sum_{i<j} W_ij^2 (s_i + s_j) (e_i - e_j)(e_i - e_j)^T``. That part is replaced by the one from the exact moments and measured powers of
-the overlaps; what is left are cross terms, which exist only where three or more frames overlap, and they are summed over the regions of `CoverageCells`. The
-single powers ``s_f`` come from the measured sums by non-negative least squares; wherever cross terms exist three frames overlap pairwise, and their powers are determined.
+which contains the independent part ``sum_{i<j} W_ij^2 (s_i + s_j) (e_i - e_j)(e_i - e_j)^T``. That part is replaced by the one from the exact moments and
+measured powers of the overlaps; what is left are cross terms, which exist only where three or more frames overlap, and they are summed over the regions
+of `CoverageCells`. The single powers ``s_f`` come from the measured sums by non-negative least squares; wherever cross terms exist three frames overlap
+pairwise, and their powers are determined.
 
 Clipping is part of the weights only through the pixels kept; its effect on the variance is in `noise_power`. Robust weights are taken as given.
 A slope prior adds the scatter of the true slopes that it assumes. ``Cov(planes) = A Cov(r) A^T`` with ``A = P L^-1`` and P the projection on the gauge.

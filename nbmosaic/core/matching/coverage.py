@@ -116,7 +116,9 @@ def _add_band(
         sums[h] = sums[h] + add if h in sums else add
 
 
-def _members_at(y: IntArray, x: IntArray, frames: list[int], masks: Sequence[BoolArray], boxes: Sequence[PixelBox]) -> list[tuple[int, ...]]:
+def _members_at(
+    y: IntArray, x: IntArray, frames: list[int], masks: Sequence[BoolArray], boxes: Sequence[PixelBox]
+) -> list[tuple[int, ...]]:
     """Frames that are valid at each of the lattice positions."""
     found: list[list[int]] = [[] for _ in range(len(y))]
     for f in sorted(frames):

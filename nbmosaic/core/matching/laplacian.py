@@ -230,7 +230,7 @@ def connected_components(n_frames: int, i: IntArray, j: IntArray) -> IntArray:
 def sum_over_pairs(frame: IntArray, values: FloatArray, n_frames: int) -> FloatArray:
     """Sum of `values` (n, ...) over the pairs of each frame, in the order of the pairs."""
     flat = values.reshape(len(frame), math.prod(values.shape[1:]))
-    out = np.stack([np.bincount(frame, weights=flat[:, q], minlength=n_frames) for q in range(flat.shape[1])], axis=1)
+    out: FloatArray = np.stack([np.bincount(frame, weights=flat[:, q], minlength=n_frames) for q in range(flat.shape[1])], axis=1)
     return out.reshape(n_frames, *values.shape[1:])
 
 

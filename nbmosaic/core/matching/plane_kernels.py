@@ -74,15 +74,16 @@ def _row_spans(
                 lo = min(lo, np.int32(i) if ok else np.int32(nx))
                 hi = max(hi, np.int32(i) if ok else np.int32(-1))
         first[j], last[j] = lo, hi
-        total += n
+        total += int(n)
     return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"nsz"})
 def _residual(p: float, m: float, base: float, gx: float, x: float) -> float:
-    """Difference minus plane. It has flags of its own, or it would inherit its callers': reassociated, as p - (m + plane), swapped frames would not give
-    the exact negative.
-    """  # fmt: skip
+    """Difference minus plane.
+
+    It has fast-math flags of its own, or it would inherit its callers': reassociated, as p - (m + plane), swapped frames would not give the exact negative.
+    """
     return (np.float64(p) - np.float64(m)) - (base + gx * x)
 
 

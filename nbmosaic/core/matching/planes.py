@@ -9,8 +9,8 @@ sum of squared residuals of any other plane over the same pixels is known from t
 therefore exact without seeing a pixel again.
 
 Two numbers describe the residuals. `rms` is their standard deviation, corrected for the clipping: Gaussian noise cut at k standard deviations keeps
-the variance ``t = 1 - 2 k phi(k) / (2 Phi(k) - 1)``. `noise_power` is what errors need: resampling correlates neighbouring pixels, so the variance of a mean over
-n pixels is not ``rms**2 / n`` but ``noise_power / n`` with the power at zero frequency. It is measured from the sums of the residuals in blocks of 32 x 32
+the variance ``t = 1 - 2 k phi(k) / (2 Phi(k) - 1)``. `noise_power` is what errors need: resampling correlates neighbouring pixels, so the variance of a mean
+over n pixels is not ``rms**2 / n`` but ``noise_power / n`` with the power at zero frequency. It is measured from the sums of the residuals in blocks of 32 x 32
 pixels, or, in overlaps too small for that, taken from the rms and the known noise gain of the resampling. A clipped plane is an M-estimator with
 ``psi(r) = r`` inside the limits and 0 outside; its variance is ``S_psi / (E psi')**2`` with ``E psi' = P t`` (P the part kept), so the power of the clipped
 residuals is divided by ``t**2``.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -142,19 +142,21 @@ def fit_overlap(
         raise InputError(f"max_iterations={max_iterations}, min_pixels={min_pixels}, noise_gain={noise_gain}: all must be positive")
     shape = box.shape
     use_area = plus_area is not None or minus_area is not None
-    windows = [_flat(plus, shape), _flat(minus, shape)]
+    (p, sp), (m, sm) = _flat(plus, shape), _flat(minus, shape)
     # an area that is missing on one side only is 1 where the data are: the data themselves cannot say so, hence a constant row with stride 0
-    for area in (plus_area, minus_area):
-        windows.append((_ones(shape[1] if use_area else 1), 0) if area is None else _flat(area, shape))
+    ones = _ones(shape[1] if use_area else 1)
+    pa, spa = (ones, 0) if plus_area is None else _flat(plus_area, shape)
+    ma, sma = (ones, 0) if minus_area is None else _flat(minus_area, shape)
     clip = math.inf if sigma is None else float(sigma)
     truncation = truncated_variance(clip)
     out = np.empty(kernels.N_RESULT)
-    (p, sp), (m, sm), (pa, spa), (ma, sma) = windows
     area_min = _FULL_AREA if use_area else -1.0
     kernels.fit_pair(
         p, sp, m, sm, pa, spa, ma, sma, shape, area_min, int(slope), clip, truncation, int(max_iterations), int(min_pixels), out
     )  # fmt: skip
-    return _row(out, box, plus_index, minus_index, slope=slope, truncation=truncation, kept=math.erf(clip / math.sqrt(2.0)), gain=noise_gain)
+    return _row(
+        out, box, plus_index, minus_index, slope=slope, truncation=truncation, kept=math.erf(clip / math.sqrt(2.0)), gain=noise_gain
+    )
 
 
 def _row(
@@ -225,7 +227,7 @@ def stack_fits(fits: Sequence[OverlapFit]) -> OverlapPlanes:
     """The fits as columns, in the order given."""
     index = ("plus", "minus", "flag")
     widths = {"box": 4, "rectangle": 5}
-    columns = {}
+    columns: dict[str, Any] = {}
     for k, name in enumerate(OverlapFit._fields):
         dtype = np.int64 if name in index or name == "box" else np.float64
         column = np.array([fit[k] for fit in fits], dtype=dtype)

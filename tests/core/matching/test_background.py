@@ -45,7 +45,16 @@ def test_equals_least_squares_over_the_pixels_kept(toy):
     boxes = spoiled.pixel_boxes
     keep = []
     for i, j, level, sx, sy, xm, ym, rms, n in zip(
-        planes.plus, planes.minus, planes.level, planes.slope_x, planes.slope_y, planes.xmean, planes.ymean, planes.rms, planes.n_pixels, strict=True
+        planes.plus,
+        planes.minus,
+        planes.level,
+        planes.slope_x,
+        planes.slope_y,
+        planes.xmean,
+        planes.ymean,
+        planes.rms,
+        planes.n_pixels,
+        strict=True,
     ):
         box = boxes[i].intersection(boxes[j])
         y, x = np.mgrid[box.ymin : box.ymax, box.xmin : box.xmax]
@@ -53,7 +62,10 @@ def test_equals_least_squares_over_the_pixels_kept(toy):
         keep.append(np.abs(d - (level + sx * (x - xm) + sy * (y - ym))) <= 3 * rms)
         assert keep[-1].sum() == n
     assert planes.n_pixels.sum() < 0.99 * planes.n_valid.sum()
-    for weighting, weights in (("pixels", None), ("noise", planes.n_pixels @ planes.noise_power / planes.n_pixels.sum() / planes.noise_power)):
+    for weighting, weights in (
+        ("pixels", None),
+        ("noise", planes.n_pixels @ planes.noise_power / planes.n_pixels.sum() / planes.noise_power),
+    ):
         model = solve(spoiled, planes, weighting=weighting)
         dense = dense_planes(spoiled, np.stack([planes.plus, planes.minus], axis=1), keep=keep, weights=weights)
         assert (np.abs(model.planes - dense) / np.abs(dense).max(axis=0)).max() < 1e-10
@@ -149,7 +161,12 @@ def test_excluded_overlaps_are_as_if_they_did_not_exist(toy):
     mask = np.isin(np.arange(len(planes)), bad)
     pairs = np.stack([planes.minus[bad], planes.plus[bad]], axis=1)
     flagged = spoiled.replace(flag=np.where(mask, int(OverlapFlag.EXCLUDED), spoiled.flag))
-    for model in (solve(toy, spoiled, exclude=bad), solve(toy, spoiled, exclude=mask), solve(toy, spoiled, exclude=pairs), solve(toy, flagged)):
+    for model in (
+        solve(toy, spoiled, exclude=bad),
+        solve(toy, spoiled, exclude=mask),
+        solve(toy, spoiled, exclude=pairs),
+        solve(toy, flagged),
+    ):
         assert np.array_equal(model.planes, clean.planes)
         assert np.array_equal(model.weight == 0, mask)
         assert model.residual_level[2] == pytest.approx(1e6, rel=1e-2)
@@ -205,7 +222,9 @@ def test_few_pixels_are_not_used(toy):
 
 def test_thin_overlap_neither_crashes_nor_explodes():
     rng = np.random.default_rng(6)
-    boxes = np.array([[0, 40, 0, 40], [0, 40, 30, 70], [39, 79, 10, 50], [39, 79, 40, 80]])  # the lower two share one row with the upper two
+    boxes = np.array(
+        [[0, 40, 0, 40], [0, 40, 30, 70], [39, 79, 10, 50], [39, 79, 40, 80]]
+    )  # the lower two share one row with the upper two
     toy = toy_mosaic(boxes, rng, planes=rng.normal(0, [0.05, 0.05, 5], (4, 3)))
     planes = toy_overlaps(toy)
     assert ((planes.flag & OverlapFlag.DEGENERATE) != 0).sum() == 3
@@ -283,7 +302,12 @@ def test_montage_boxes_minimise_montages_objective():
     plus, minus = plus[chosen], minus[chosen]
     columns = {"a": rng.normal(0, 0.01, n), "b": rng.normal(0, 0.01, n), "c": rng.normal(0, 10, n)}
     columns |= {"boxx": rng.uniform(-500, 500, n), "boxy": rng.uniform(-500, 500, n), "boxang": rng.uniform(-90, 90, n)}
-    columns |= {"boxwidth": rng.uniform(50, 300, n), "boxheight": rng.uniform(5, 100, n), "npixel": rng.uniform(100, 1e4, n), "rms": rng.uniform(1, 2, n)}
+    columns |= {
+        "boxwidth": rng.uniform(50, 300, n),
+        "boxheight": rng.uniform(5, 100, n),
+        "npixel": rng.uniform(100, 1e4, n),
+        "rms": rng.uniform(1, 2, n),
+    }
     planes = planes_from_boxes(plus=plus, minus=minus, **columns)
     model = solve_background(planes, m, boxes=np.tile([-600, 600, -600, 600], (m, 1)))
     t = np.deg2rad(columns["boxang"])
@@ -291,7 +315,9 @@ def test_montage_boxes_minimise_montages_objective():
     vxx, vyy, vxy = (w**2 * np.cos(t) ** 2 + h**2 * np.sin(t) ** 2) / 12, (w**2 * np.sin(t) ** 2 + h**2 * np.cos(t) ** 2) / 12, None
     vxy = (w**2 - h**2) * np.sin(t) * np.cos(t) / 12
     one = np.ones(n)
-    matrix = (w * h)[:, None, None] * np.stack([vxx + bx**2, vxy + bx * by, bx, vxy + bx * by, vyy + by**2, by, bx, by, one], axis=-1).reshape(n, 3, 3)
+    matrix = (w * h)[:, None, None] * np.stack(
+        [vxx + bx**2, vxy + bx * by, bx, vxy + bx * by, vyy + by**2, by, bx, by, one], axis=-1
+    ).reshape(n, 3, 3)
     d = np.stack([columns["a"], columns["b"], columns["c"]], axis=1)
 
     def gradient(p):
@@ -324,7 +350,7 @@ def test_bad_arguments_are_refused(toy):
             solve(toy, planes, **options)
     with pytest.raises(InputError, match="boxes"):
         solve_background(planes, 16, boxes=toy.boxes[:3])
-    with pytest.raises(InputError, match="outside 0..3"):
+    with pytest.raises(InputError, match=r"outside 0\.\.3"):
         solve_background(planes, 4, boxes=toy.boxes[:4])
     with pytest.raises(InputError, match="itself"):
         solve_background(planes.replace(minus=planes.plus), 16, boxes=toy.boxes)
@@ -357,7 +383,7 @@ def seconds(call):
 
 
 def test_ten_thousand_frames_in_half_a_second():
-    planes, boxes, truth = regular_survey(100, np.random.default_rng(9))
+    planes, boxes, _ = regular_survey(100, np.random.default_rng(9))
     assert len(planes) == 39402
     model = solve_background(planes, 10_000, boxes=boxes)
     assert model.residual_rms.max() < 0.5
@@ -371,4 +397,6 @@ def test_ten_thousand_frames_in_half_a_second():
 def test_excluding_a_pair_of_a_thousand_frames_is_live():
     planes, boxes, _ = regular_survey(32, np.random.default_rng(10))
     solve_background(planes, 1024, boxes=boxes)
-    assert min(seconds(lambda: solve_background(planes, 1024, boxes=boxes, exclude=[77])) for _ in range(3)) < 0.1  # 0.03 s on a quiet machine
+    assert (
+        min(seconds(lambda: solve_background(planes, 1024, boxes=boxes, exclude=[77])) for _ in range(3)) < 0.1
+    )  # 0.03 s on a quiet machine

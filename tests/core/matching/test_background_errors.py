@@ -52,8 +52,7 @@ def exact_covariance(toy, planes, noise, *, slope=True):
     if slope:
         jac[0, 1] = jac[1, 2] = 1 / 50.0
         jac[2, 1] = jac[2, 2] = -1
-    blocks = np.array([jac @ cov[q * f : q * f + q, q * f : q * f + q] @ jac.T for f in range(m)])
-    return blocks
+    return np.array([jac @ cov[q * f : q * f + q, q * f : q * f + q] @ jac.T for f in range(m)])
 
 
 @pytest.mark.parametrize("slope", [True, False])
