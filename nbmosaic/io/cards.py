@@ -29,6 +29,7 @@ _WCS_KEY = re.compile(
     rb"|(?:CPDIS|CQDIS|DP|DQ|CPERR|CQERR|D2IMDIS|D2IMERR|DVERR)\d*.*|D2IMEXT|AXISCORR"
     rb"|PLTRA[HMS]|PLTDEC(?:SN|D|M|S)|(?:AMD[XY]|PPO|CNPIX)\d+|PLTSCALE|[XY]PIXELSZ)\Z"
 )
+_RECORD_KEY = re.compile(rb"D[PQ]\d+\Z")  # one keyword, many cards: DP1 = 'EXTVER: 1'
 _WAT_KEY = re.compile(rb"WAT\d_\d{3}\Z")
 
 
@@ -143,9 +144,11 @@ class CardList:
         """
         head = [card_text("NAXIS", len(naxis))] + [card_text(f"NAXIS{i}", n) for i, n in enumerate(naxis, 1)]
         replaced = {} if changed is None else {key.encode(): card_text(key, value) for key, value in changed.items()}
-        picked = [
-            replaced[key] if key in replaced else self._cards[i].decode("ascii", "replace").replace("\ufffd", "?")
-            for key, i in self._index.items()
-            if (_WCS_KEY.match(key) and not key.startswith(b"NAXIS")) or (plate_constants and _WAT_KEY.match(key))
-        ]
+        picked = []
+        for i, card in enumerate(self._cards):
+            key = card[:8].rstrip()
+            wanted = _WCS_KEY.match(key) is not None or (plate_constants and _WAT_KEY.match(key) is not None)
+            if not wanted or key.startswith(b"NAXIS") or (self._index[key] != i and not _RECORD_KEY.match(key)):
+                continue
+            picked.append(replaced[key] if key in replaced else card.decode("ascii", "replace").replace("\ufffd", "?"))
         return "".join(head + picked)

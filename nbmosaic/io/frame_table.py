@@ -80,7 +80,7 @@ def frame_table(infos: Sequence[FrameInfo], *, centres: FloatArray | None = None
     centres : ndarray, shape (n, 2), optional
         ICRS right ascension and declination of the frame centres in degrees.
     corners : ndarray, shape (n, 4, 2), optional
-        The same of the outer corners, in Montage's order: FITS pixels (0.5, 0.5), (nx+0.5, 0.5), (nx+0.5, ny+0.5), (0.5, ny+0.5) turn round the frame.
+        The same of the outer corners, in Montage's order: FITS pixels (0.5, 0.5), (0.5, ny+0.5), (nx+0.5, ny+0.5), (nx+0.5, 0.5).
 
     Returns
     -------

@@ -29,7 +29,7 @@ def content_key(frame: FrameInfo | PathLike) -> tuple[str, int, int] | None:
     Returns
     -------
     tuple or None
-        None for a frame that does not come from a file.
+        None for an image in memory (which may differ from the file that it was read from).
 
     Raises
     ------
@@ -41,7 +41,10 @@ def content_key(frame: FrameInfo | PathLike) -> tuple[str, int, int] | None:
     >>> content_key("frame.fits")  # doctest: +SKIP
     ('/data/frame.fits', 16784640, 1718000000000000000)
     """
-    path = frame if isinstance(frame, str | os.PathLike) else frame.meta.get("file", "")
+    if isinstance(frame, str | os.PathLike):
+        path: PathLike = frame
+    else:
+        path = "" if frame.meta.get("in_memory") else frame.meta.get("file", "")
     name = os.fspath(path)
     if not name:
         return None

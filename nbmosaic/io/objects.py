@@ -21,7 +21,7 @@ _MEANINGS = {"std": "sigma", "var": "value", "ivar": "inverse"}
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ImageObject:
-    """An image in memory; `reason` says why it is left out, if it is."""
+    """An image in memory; `reason` says why it is left out, if it is, and `expected` that nothing is wrong with that."""
 
     name: str
     data: AnyArray
@@ -35,6 +35,9 @@ class ImageObject:
     hdu: int = 0
     extname: str = ""
     reason: str = ""
+    expected: bool = False
+    version: int = 1
+    siblings: Any = None
 
 
 def image_objects(item: Any, number: int, hdu: Any = None) -> list[ImageObject]:
@@ -81,7 +84,7 @@ def _of_hdu_list(hdus: Any, where: str, hdu: Any) -> list[ImageObject]:
     if hdu is not None:
         wanted = hdu if isinstance(hdu, list | tuple) else [hdu]
         try:
-            return [_of_hdu(hdus[one], where) for one in wanted]
+            return [_of_hdu(hdus[one], where, hdus) for one in wanted]
         except (KeyError, IndexError) as err:
             raise InputError(f"{where} has no HDU {hdu!r}", hint=f"it has {', '.join(h.name or '?' for h in hdus)}") from err
     images = [h for h in hdus if getattr(h, "is_image", False) and len(h.shape) >= 2]
@@ -96,10 +99,12 @@ def _of_hdu_list(hdus: Any, where: str, hdu: Any) -> list[ImageObject]:
     found = []
     for described_hdu, one in zip(described, images, strict=True):
         if described_hdu.index in main:
-            found.append(_of_hdu(one, where))
+            found.append(_of_hdu(one, where, hdus))
         else:
             reason = "a companion plane (weight, variance or mask)" if described_hdu in celestial else "no celestial WCS"
-            found.append(ImageObject(name=f"{where}[{one.name or described_hdu.index}]", data=np.empty((0, 0)), reason=reason))
+            found.append(
+                ImageObject(name=f"{where}[{one.name or described_hdu.index}]", data=np.empty((0, 0)), reason=reason, expected=True)
+            )
     return found
 
 
@@ -107,18 +112,27 @@ def _cards(header: Any) -> CardList:
     return CardList(header.tostring(endcard=False, padding=False).encode("latin-1", "replace"))
 
 
-def _of_hdu(hdu: Any, where: str) -> ImageObject:
+def _of_hdu(hdu: Any, where: str, siblings: Any = None) -> ImageObject:
     info = hdu.fileinfo() or {}
     path = str(info.get("filename") or "")
     extname = str(getattr(hdu, "name", "") or "")
-    name = f"{path or where}[{extname}]" if extname and extname != "PRIMARY" else path or where
-    if hdu.data is None:
+    named = bool(extname) and extname != "PRIMARY" and [getattr(h, "name", "") for h in siblings or [hdu]].count(extname) == 1
+    number = next((i for i, h in enumerate(siblings or ()) if h is hdu), 0)
+    label = extname if named else str(number) if siblings and len(siblings) > 1 else ""
+    name = f"{path or where}[{label}]" if label else path or where
+    if hdu.data is None or not hasattr(hdu.data, "dtype"):
         raise InputError(f"{name} holds no image")
-    data = np.asarray(hdu.data)
-    header = hdu.header
-    wcs, data = _wcs_of_header(header, data, name)
+    wcs, data = _wcs_of_header(hdu.header, np.asarray(hdu.data), name)
     return ImageObject(
-        name=name, data=data, wcs=wcs, cards=_cards(header), path=path, extname=extname, unit=str(header.get("BUNIT", "")).strip()
+        name=name,
+        data=data,
+        wcs=wcs,
+        cards=_cards(hdu.header),
+        path=path,
+        hdu=number,
+        extname=extname,
+        version=int(getattr(hdu, "ver", 1) or 1),
+        siblings=siblings,
     )
 
 

@@ -80,6 +80,8 @@ def check_output(path: PathLike, *, overwrite: bool = False, needed: int = 0) ->
 def _obstacle(target: Path, *, overwrite: bool, needed: int) -> tuple[str, str | None]:
     """Why `target` cannot be written (empty: it can), and what to do about it."""
     folder = target.parent
+    if "\0" in str(target):  # pathlib answers "no such file", and opening fails only after the work is done
+        return f"cannot write {str(target)!r}: a file name cannot hold a zero byte", None
     if target.is_dir():
         return f"cannot write {target}: it is a folder", None
     if target.exists() and not target.is_file():

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmosaic.errors import FormatError, InputError, ShapeError
+from nbmosaic.io.cards import CardList
 from nbmosaic.io.fits_read import FitsImage, fits_image, to_float32
-from nbmosaic.io.fits_scan import scan_fits
+from nbmosaic.io.fits_scan import FitsHdu, scan_fits
 from nbmosaic.io.paths import file_stem, is_fits_name, split_hdu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nbmosaic._types import AnyArray, BoolArray, Float32Array
-    from nbmosaic.io.fits_scan import FitsHdu
 
 __all__ = ["FrameFile", "Plane", "flag_bits", "is_plane_hdu", "resolve_plane"]
 
@@ -51,7 +51,7 @@ _PREFIX = {"sigma": "sigma", "stddev": "sigma", "variance": "value", "ivar": "in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameFile:
-    """The file and HDU that a frame comes from (empty and None for a frame given as arrays)."""
+    """The file and HDU that a frame comes from (empty and None for a frame in memory, whose HDU list may be among `siblings`)."""
 
     path: str
     hdus: tuple[FitsHdu, ...]
@@ -59,6 +59,8 @@ class FrameFile:
     shape: tuple[int, int]
     name: str
     key: tuple[int, int] = (-1, -1)
+    version: int = 1
+    siblings: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -183,6 +185,11 @@ def resolve_plane(what: str, spec: Any, frame: FrameFile) -> Plane | None:
         prefix, colon, rest = spec.partition(":")
         if colon and prefix in _PREFIX:
             meaning, spec = _PREFIX[prefix], rest
+    if frame.siblings is not None:
+        found = _among_siblings(spec, frame)
+        if found is not None:
+            _check_shape(what, f"HDU {spec}", found[0].shape, frame)
+            return Plane(source=found[0], meaning=meaning or (found[1] if what == "variance" else "value"))
     path, hdu, key = _find(what, spec, frame)
     label = f"{path}[{hdu.name or hdu.index}]"
     image = fits_image(path, hdu, label=label, key=key)
@@ -209,6 +216,28 @@ def _meaning(hdu: FitsHdu, spec: str | int) -> str:
         if words & _INVERSE:
             return "inverse"
     return "value"
+
+
+def _among_siblings(spec: str | int, frame: FrameFile) -> tuple[AnyArray, str] | None:
+    """Image of an HDU list in memory by number or name, and what its numbers mean."""
+    wanted = int(spec) if isinstance(spec, str) and spec.isdecimal() else spec
+    keys = [wanted] if isinstance(wanted, int) else [(wanted, frame.version), wanted]
+    hdu = next((frame.siblings[key] for key in keys if _has_key(frame.siblings, key)), None)
+    if hdu is None:
+        return None
+    if hdu.data is None or not hasattr(hdu.data, "dtype"):
+        raise InputError(f"HDU {spec} of {frame.name} holds no image", frame=frame.name)
+    cards = CardList(hdu.header.tostring(endcard=False, padding=False).encode("latin-1", "replace"))
+    described = FitsHdu(index=0, cards=cards, kind="image", naxis=(), bitpix=0, offset=0)
+    return np.asarray(hdu.data), _meaning(described, spec)
+
+
+def _has_key(hdus: Any, key: Any) -> bool:
+    try:
+        hdus[key]
+    except (KeyError, IndexError):
+        return False
+    return True
 
 
 def _find(what: str, spec: str | int, frame: FrameFile) -> tuple[str, FitsHdu, tuple[int, int]]:

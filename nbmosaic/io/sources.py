@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmosaic.errors import FormatError, InputError, NbmosaicError, ShapeError
+from nbmosaic.errors import InputError, NbmosaicError, ShapeError
 from nbmosaic.io.fits_read import FitsImage, fits_image, to_float32
-from nbmosaic.io.fits_scan import FitsHdu, os_error, scan_fits
+from nbmosaic.io.fits_scan import os_error, scan_fits
+from nbmosaic.io.hdu_choice import SkippedHdu, choose_hdus
 from nbmosaic.io.objects import ImageObject, image_objects
 from nbmosaic.io.paths import expand_inputs, split_hdu
-from nbmosaic.io.planes import FrameFile, Plane, flag_bits, is_plane_hdu, resolve_plane
-from nbmosaic.io.wcs_read import celestial_axes, has_plate_constants, read_wcs
+from nbmosaic.io.planes import FrameFile, Plane, flag_bits, resolve_plane
+from nbmosaic.io.wcs_read import read_wcs
 from nbmosaic.types import FrameInfo, FramePixels
 
 if TYPE_CHECKING:
@@ -27,22 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["ArraySource", "FitsSource", "SkippedHdu", "frame_infos"]
 
 _EXPOSURE_KEYS = ("EXPTIME", "EXPOSURE", "EXP_TIME")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkippedHdu:
-    """An image that was not taken, and why.
-
-    Attributes
-    ----------
-    name : str
-        File, with the HDU where one is meant.
-    reason : str
-        One line.
-    """
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -263,12 +248,13 @@ def _look(item: Any, number: int, options: _Options) -> tuple[list[_Found], list
     numbers = [c for c in choices or () if isinstance(c, int) and c >= 0]
     last = max(numbers) if choices and len(numbers) == len(choices) else None
     hdus = scan_fits(path, last=last)
-    chosen, skipped = _choose(path, hdus, choices)
+    chosen, skipped = choose_hdus(path, hdus, choices)
     several = len([h for h in hdus if h.is_image]) > 1 or last is not None
     key = (status.st_size, status.st_mtime_ns)
     found = []
     for hdu in chosen:
-        name = f"{path}[{hdu.name or hdu.index}]" if several or choices else path
+        unique = bool(hdu.name) and [h.name for h in hdus].count(hdu.name) == 1
+        name = f"{path}[{hdu.name if unique else hdu.index}]" if several or choices else path
         label = f"{path} HDU {hdu.index}" + (f" ({hdu.name})" if hdu.name else "") if several else path
         wcs, axes = read_wcs(hdu.cards, hdu.naxis, where=label, path=path)
         image = fits_image(path, hdu, label=label, axes=axes, key=key)
@@ -287,58 +273,24 @@ def _look(item: Any, number: int, options: _Options) -> tuple[list[_Found], list
     return found, skipped
 
 
-def _choose(path: str, hdus: list[FitsHdu], choices: list[Any] | None) -> tuple[list[FitsHdu], list[SkippedHdu]]:
-    """Image HDUs to take from a file."""
-    images = [h for h in hdus if h.is_image]
-    if choices is not None:
-        return [_pick(path, hdus, choice) for choice in choices], []
-    if not images:
-        raise FormatError(
-            f"{path} holds no image",
-            hint=f"its {len(hdus)} HDU(s) are {', '.join(h.kind if h.naxis else 'empty' for h in hdus)}",
-            path=path,
-        )
-    celestial = [h for h in images if celestial_axes(h.cards) or has_plate_constants(h.cards)]
-    if not celestial:
-        where = path if len(hdus) == 1 else f"{path} HDU {images[0].index}"
-        read_wcs(images[0].cards, images[0].naxis, where=where)  # raises, and says what CTYPE is
-    main = [h for h in celestial if not is_plane_hdu(h)] or celestial[:1]
-    skipped = []
-    for hdu in images:
-        if hdu not in main:
-            reason = "a companion plane (weight, variance or mask)" if hdu in celestial else "no celestial WCS"
-            skipped.append(SkippedHdu(name=f"{path}[{hdu.name or hdu.index}]", reason=reason))
-    return main, skipped
-
-
-def _pick(path: str, hdus: list[FitsHdu], choice: Any) -> FitsHdu:
-    """Return the HDU of a number or name."""
-    if isinstance(choice, int) and not isinstance(choice, bool):
-        found = [h for h in hdus if h.index == (choice if choice >= 0 else len(hdus) + choice)]
-    else:
-        found = [h for h in hdus if h.name.upper() == str(choice).upper() and h.name] or [
-            h for h in hdus[:1] if str(choice).upper() == "PRIMARY"
-        ]
-        if not found and str(choice).isdecimal():
-            return _pick(path, hdus, int(choice))
-    if not found:
-        names = ", ".join(f"{h.index} {h.name}".rstrip() for h in hdus)
-        raise FormatError(f"{path} has no HDU {choice!r}", hint=f"it has {names}", path=path)
-    if not found[0].is_image:
-        raise FormatError(f"{path} HDU {found[0].index} holds no image", path=path, hdu=found[0].index)
-    return found[0]
-
-
 def _look_at_object(item: Any, number: int, options: _Options) -> tuple[list[_Found], list[SkippedHdu]]:
     """Images of an object in memory."""
     found, skipped = [], []
     for one in image_objects(item, number, options.hdu):
         if one.reason:
-            skipped.append(SkippedHdu(name=one.name, reason=one.reason))
+            skipped.append(SkippedHdu(name=one.name, reason=one.reason, expected=one.expected))
             continue
         shape = (one.data.shape[0], one.data.shape[1])
-        frame_file = FrameFile(path=one.path, hdus=(), hdu=None, shape=shape, name=one.name)
-        meta = {"file": one.path, "hdu": one.hdu, "size": one.data.nbytes, "naxis": 2, "extname": one.extname, "mtime_ns": 0}
+        frame_file = FrameFile(path=one.path, hdus=(), hdu=None, shape=shape, name=one.name, version=one.version, siblings=one.siblings)
+        meta = {
+            "file": one.path,
+            "hdu": one.hdu,
+            "size": one.data.nbytes,
+            "naxis": 2,
+            "extname": one.extname,
+            "mtime_ns": 0,
+            "in_memory": True,
+        }
         found.append(_Found(item=number, file=frame_file, wcs=one.wcs, pixels=one.data, cards=one.cards, primary=None, meta=meta, own=one))
     return found, skipped
 

@@ -183,6 +183,8 @@ def _typed(cells: list[str], declared: str, null: set[str], rows: list[tuple[int
     if kind == "text":
         return pd.Series(["" if gone else cell for cell, gone in zip(cells, blank, strict=True)], dtype=object)
     try:
+        if kind == "int" and not cells:
+            return np.zeros(0, np.int64)
         if kind in {"int", ""} and not all(blank):
             values = [0 if gone else int(cell) for cell, gone in zip(cells, blank, strict=True)]
             if any(blank):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nbmosaic.errors import WcsError
 
@@ -132,4 +135,14 @@ def wcs_from_cards(text: str, *, axes: tuple[int, int] | None = None, where: str
     except (ValueError, KeyError, AttributeError, MemoryError, OSError) as err:
         reason = " ".join(str(err).split())
         raise WcsError(f"{where} has a WCS that cannot be used: {reason}", hint="mend its header") from err
+    if wcs.naxis == 2 and _is_singular(wcs):
+        raise WcsError(f"{where} has a WCS that cannot be used: its CD, PC or CDELT matrix is singular", hint="mend its header")
     return wcs
+
+
+def _is_singular(wcs: WCS) -> bool:
+    """Whether the linear matrix maps the plane onto a line (wcslib finds only the rows and columns of zeros)."""
+    matrix = wcs.wcs.cd if wcs.wcs.has_cd() else wcs.wcs.cdelt[:, np.newaxis] * wcs.wcs.get_pc()
+    (a, b), (c, d) = matrix.tolist()
+    size = math.hypot(a, c) * math.hypot(b, d)
+    return not abs(a * d - b * c) > 1e-9 * size
