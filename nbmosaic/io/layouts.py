@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-__all__ = ["LAYOUTS", "Column", "montage_text"]
+__all__ = ["LAYOUTS", "montage_text"]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class _Column:
     """One column: heading and type as they stand between the bars, and the printf format of a value.
 
     A `width` of 0 means that the column is as wide as its longest text. Optional columns are printed blank where the table has none, or, if
@@ -35,8 +35,8 @@ class Column:
 
 def _columns(
     specs: Sequence[tuple[str, str, str, str, int]], optional: Sequence[str] = (), dropped: Sequence[str] = ()
-) -> tuple[Column, ...]:
-    return tuple(Column(*spec, optional=spec[0] in optional or spec[0] in dropped, dropped=spec[0] in dropped) for spec in specs)
+) -> tuple[_Column, ...]:
+    return tuple(_Column(*spec, optional=spec[0] in optional or spec[0] in dropped, dropped=spec[0] in dropped) for spec in specs)
 
 
 _CUBE = tuple(f"{key}{axis}" for axis in (3, 4) for key in ("naxis", "crval", "cdelt", "crpix"))
@@ -143,10 +143,10 @@ _DIFFS = _columns(
     ]
 )
 
-LAYOUTS: dict[str, tuple[Column, ...]] = {"images": _IMAGES, "fits": _FITS, "diffs": _DIFFS, "corrections": _CORRECTIONS}
+LAYOUTS: dict[str, tuple[_Column, ...]] = {"images": _IMAGES, "fits": _FITS, "diffs": _DIFFS, "corrections": _CORRECTIONS}
 
 
-def _cell(value: Any, column: Column) -> str:
+def _cell(value: Any, column: _Column) -> str:
     """Text of one value; blank where it is missing."""
     if column.format == "%s":
         return plain_text("" if value is None or value != value else value)  # noqa: PLR0124 - true for every kind of missing value
@@ -196,7 +196,7 @@ def montage_text(table: DataFrame, kind: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _diffs_text(columns: Sequence[Column], texts: list[list[str]]) -> str:
+def _diffs_text(columns: Sequence[_Column], texts: list[list[str]]) -> str:
     """Table of overlapping pairs, whose name columns are as wide as the longest name."""
     width = max([4, *map(len, texts[2]), *map(len, texts[3])])
     heads, types = [], []
