@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 __all__ = [
-    "ICRS",
     "CelestialSystem",
     "celestial_system",
     "frame_change",

@@ -10,10 +10,7 @@ import numpy as np
 
 from nbmosaic._types import FloatArray
 
-__all__ = ["ZENITHAL", "Placed", "Pose", "enclosing_cone", "least_area", "project", "recentred", "upright"]
-
-ZENITHAL = ("TAN", "SIN", "STG", "ARC", "ZEA")
-"""Projections of this module."""
+__all__ = ["Placed", "Pose", "enclosing_cone", "least_area", "project", "recentred", "upright"]
 
 _REPEATS = 20  # far from poles three or four are enough
 
