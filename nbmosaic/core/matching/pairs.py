@@ -65,7 +65,7 @@ def find_pairs(boxes: IntArray) -> IntArray:
     edges = np.searchsorted(np.cumsum(run), np.arange(_CHUNK, int(run.sum()) + _CHUNK, _CHUNK))
     start = 0
     for edge in edges:
-        end = min(int(edge) + 1, len(box))
+        end = max(start, min(int(edge) + 1, len(box)))
         i = np.repeat(np.arange(start, end), run[start:end])
         j = i + 1 + _ramp(run[start:end])
         a, b = box[i], box[j]

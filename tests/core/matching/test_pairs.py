@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 
+from nbmosaic.core.matching import pairs as pairs_module
 from nbmosaic.core.matching.pairs import find_pairs
 from nbmosaic.errors import ShapeError
 
@@ -16,8 +17,10 @@ def all_pairs(boxes):
     return np.array(found, np.int64).reshape(-1, 2)
 
 
+@pytest.mark.parametrize("chunk", [7, 10**6])
 @pytest.mark.parametrize("seed", range(6))
-def test_pairs_are_those_of_all_against_all(seed):
+def test_pairs_are_those_of_all_against_all(monkeypatch, seed, chunk):
+    monkeypatch.setattr(pairs_module, "_CHUNK", chunk)
     rng = np.random.default_rng(seed)
     n = 120
     low = rng.integers(-400, 400, (n, 2))
