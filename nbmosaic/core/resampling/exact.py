@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbmosaic._types import FloatArray
-from nbmosaic.core.resampling.areas import MINIMUM_OVERLAP
 from nbmosaic.core.resampling.points import Planes, blank_planes, source_planes
 from nbmosaic.core.resampling.segments import map_segments, read_only
 from nbmosaic.core.resampling.workspace import Workspace
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["project_exact"]
 
+_MINIMUM_OVERLAP = 1e-6  # smaller overlaps are the rounding of polygons that only touch
 _STRIP = 64  # rows done together: the corners of 64 x 2048 pixels take 2 MB
 _SPAN = 64.0  # pixels this many times larger than usual are taken to hold the seam of a projection
 _MESH = 33
@@ -52,7 +52,7 @@ def project_exact(pixels: FramePixels, backward: PixelMap, box: PixelBox, *, flu
     source = source_planes(pixels)
     lattice = _CornerLattice(backward, box)
     sense, limit = lattice.usual_pixel()
-    if sense == 0 or source.copy_count(0, np.empty((0, 0), np.float32)) == source.data.size:
+    if box.empty or sense == 0 or source.copy_count(0, np.empty((0, 0), np.float32)) == source.data.size:
         return blank_planes(box.shape, source, workspace)
     good = workspace.array("good", source.data.shape, np.uint8)
     fill.mark_good(*source.tests, 0, good)
@@ -80,7 +80,7 @@ def _normalised(sums: Sequence[FloatArray], shape: tuple[int, int], workspace: W
         planes.variance = workspace.array("variance", shape, np.float32)
     for start in range(0, shape[0], _STRIP):
         rows = slice(start, start + _STRIP)
-        seen = covered[rows] >= MINIMUM_OVERLAP
+        seen = covered[rows] >= _MINIMUM_OVERLAP
         overlap = np.where(seen, covered[rows], np.nan)
         planes.data[rows] = total[rows] / overlap
         area[rows] = np.where(seen, np.minimum(overlap, 1.0), 0.0)

@@ -38,16 +38,23 @@ def _integral(y: float) -> float:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _under(x1: float, y1: float, x2: float, y2: float) -> float:
     """Area inside the unit square under an edge, negative where the edge runs to the left."""
+    if (x1 <= 0.0 and x2 <= 0.0) or (x1 >= 1.0 and x2 >= 1.0) or (y1 <= 0.0 and y2 <= 0.0):
+        return 0.0
     xa = min(max(x1, 0.0), 1.0)
     xb = min(max(x2, 0.0), 1.0)
+    if y1 >= 1.0 and y2 >= 1.0:
+        return xb - xa
     if xa == xb:
         return 0.0
     slope = (y2 - y1) / (x2 - x1)
     ya = y1 + slope * (xa - x1)
     yb = y1 + slope * (xb - x1)
-    if abs(yb - ya) < 1e-8:  # the quotient below would lose its digits; this is right to 1e-8
+    low, high = min(ya, yb), max(ya, yb)
+    if low >= 0.0 and high <= 1.0:
+        return (xb - xa) * 0.5 * (ya + yb)
+    if high - low < 1e-8:  # the quotient below would lose its digits; this is right to 1e-8
         return (xb - xa) * min(max(0.5 * (ya + yb), 0.0), 1.0)
-    return (xb - xa) * (_integral(yb) - _integral(ya)) / (yb - ya)
+    return (xb - xa) * (_integral(high) - _integral(low)) / (high - low)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -125,8 +132,8 @@ def direct_area(
                 continue
             x1, y1, x2, y2 = 0.5 * (a + b), 0.5 * (c + d), 0.5 * (a - b), 0.5 * (c - d)
             total, covered = 0.0, 0.0
-            for j in range(max(0, int(math.floor(y - reach_y))), min(ny, int(math.floor(y + reach_y)) + 1)):
-                for i in range(max(0, int(math.floor(x - reach_x))), min(nx, int(math.floor(x + reach_x)) + 1)):
+            for j in range(max(0, math.floor(y - reach_y)), min(ny, math.floor(y + reach_y) + 1)):
+                for i in range(max(0, math.floor(x - reach_x)), min(nx, math.floor(x + reach_x) + 1)):
                     if good[pad + j, pad + i]:
                         sx, sy = x - i, y - j
                         w = _overlap(sx + x1, sy + y1, sx + x2, sy + y2, sx - x1, sy - y1, sx - x2, sy - y2) / whole
@@ -157,15 +164,15 @@ def scatter_area(
             ax, ay, bx, by = u[j, i], v[j, i], u[j, i + 1], v[j, i + 1]
             cx, cy, dx, dy = u[j + 1, i + 1], v[j + 1, i + 1], u[j + 1, i], v[j + 1, i]
             own = 0.5 * ((cx - ax) * (dy - by) - (dx - bx) * (cy - ay)) * sense
-            x_min, x_max = min(min(ax, bx), min(cx, dx)), max(max(ax, bx), max(cx, dx))
-            y_min, y_max = min(min(ay, by), min(cy, dy)), max(max(ay, by), max(cy, dy))
+            x_min, x_max = min(ax, bx, cx, dx), max(ax, bx, cx, dx)
+            y_min, y_max = min(ay, by, cy, dy), max(ay, by, cy, dy)
             inside = x_max > 0 and x_min < nx and y_max > 0 and y_min < ny
             if not (own > 0 and inside and x_max - x_min <= limit and y_max - y_min <= limit):  # so that NaN ends here
                 continue
             density = 1.0 / own if flux else 1.0
             value = data[first + j, i] * density
-            for y in range(max(0, int(math.floor(y_min))), min(ny, int(math.floor(y_max)) + 1)):
-                for x in range(max(0, int(math.floor(x_min))), min(nx, int(math.floor(x_max)) + 1)):
+            for y in range(max(0, math.floor(y_min)), min(ny, math.floor(y_max) + 1)):
+                for x in range(max(0, math.floor(x_min)), min(nx, math.floor(x_max) + 1)):
                     w = _overlap(ax - x, ay - y, bx - x, by - y, cx - x, cy - y, dx - x, dy - y)
                     covered[y, x] += w
                     total[y, x] += w * value

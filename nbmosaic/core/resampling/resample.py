@@ -24,7 +24,7 @@ value. With a frame pixel's value taken as the mean surface brightness over its 
 Bad pixels (see `nbmosaic.core.resampling.fill`) enter no result. The area plane of the point-sampled methods (the first four) is the bilinear
 weight of the good pixels (nearest: 0 or 1), and pixels below 0.5 are blank: NaN, area 0, weight 0, variance NaN. The area plane of ``area`` and
 ``exact`` is the fraction of the output pixel that good pixels cover, so it is fractional along the edges of the frame, too; all pixels
-above 0.001 are kept, because the coadd weights by area and flux would be lost otherwise.
+above 0.001 (``exact``: 1e-6) are kept, because the coadd weights by area and flux would be lost otherwise.
 
 Point-sampled methods are valid between the centres of the outermost pixels (nearest: over the area of the pixels). What kernels read beyond
 is the frame reflected through its outermost pixels, which continues slopes.

@@ -144,14 +144,12 @@ def _differences(table: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Derivatives in x and y of a table: central differences, one-sided beside NaN and edges, NaN where there are no neighbours."""
     found = []
     for axis in (1, 0):
-        step = np.full(table.shape, np.nan)
         lower, upper = [slice(None)] * 2, [slice(None)] * 2
         lower[axis], upper[axis] = slice(None, -1), slice(1, None)
-        difference = np.diff(table, axis=axis)
-        before, after = step, step.copy()
-        before[tuple(upper)] = difference
-        after[tuple(lower)] = difference
-        mean = 0.5 * (before + after)
+        before, after = np.full(table.shape, np.nan), np.full(table.shape, np.nan)
+        with np.errstate(invalid="ignore"):
+            before[tuple(upper)] = after[tuple(lower)] = np.diff(table, axis=axis)
+            mean = 0.5 * (before + after)
         found.append(np.where(np.isfinite(mean), mean, np.where(np.isfinite(before), before, after)))
     return found[0], found[1]
 
