@@ -193,9 +193,20 @@ def frame_infos(
         raise InputError(f"on_error {on_error!r}: expected 'raise' or 'skip'")
     items = expand_inputs(inputs)
     options = _Options(hdu=hdu, weight=weight, variance=variance, mask=mask, mask_bits=flag_bits(mask_bits), flux_scale=flux_scale)
-    found: list[_Found] = []
+    waiting: list[_Found] = []
+    frames: list[FrameInfo] = []
     skipped: list[SkippedHdu] = []
     seen: set[tuple[str, int]] = set()
+    # Headers of 10 000 frames take 300 MB, so they are dropped frame by frame, unless an option has an entry for each of the frames, whose number is
+    # known only at the end.
+    at_once = not any(_is_row(spec) for spec in (weight, variance, mask, flux_scale))
+
+    def finish_waiting() -> None:
+        done, failed = _finish_all(waiting, len(items), options, on_error)
+        frames.extend(done)
+        skipped.extend(failed)
+        waiting.clear()
+
     for number, item in enumerate(items):
         try:
             new, left = _look(item, number, options)
@@ -206,32 +217,38 @@ def frame_infos(
             continue
         skipped.extend(left)
         for one in new:
-            identity = (
-                (os.path.realpath(one.file.path), one.file.hdu.index)
-                if one.file.hdu is not None and one.own is None
-                else (f"#{id(one)}", 0)
-            )
-            if identity in seen:
+            identity = _identity(one)
+            if identity is not None and identity in seen:
                 skipped.append(SkippedHdu(name=one.file.name, reason="listed twice"))
-            else:
+                continue
+            if identity is not None:
                 seen.add(identity)
-                found.append(one)
-    frames = []
-    for number, one in enumerate(found):
-        try:
-            frames.append(_finish(one, number, len(items), len(found), options))
-        except NbmosaicError as err:
-            if on_error == "raise":
-                raise
-            skipped.append(SkippedHdu(name=one.file.name, reason=str(err)))
+            waiting.append(one)
+        if at_once:
+            finish_waiting()
+    finish_waiting()
     if not frames and on_error == "skip":
         raise InputError(f"none of {len(items)} inputs can be used; the first: {skipped[0].reason}")
     return frames, skipped
 
 
-def _identity(one: _Found) -> tuple[str, int]:
-    """File and HDU, which must not be listed twice; every image in memory is its own."""
-    return (f"#{id(one)}", 0) if one.file.hdu is None else (os.path.realpath(one.file.path), one.file.hdu.index)
+def _identity(one: _Found) -> tuple[str, int] | None:
+    """File and HDU, which must not be listed twice; None for an image in memory."""
+    return None if one.file.hdu is None else (os.path.realpath(one.file.path), one.file.hdu.index)
+
+
+def _finish_all(found: list[_Found], n_items: int, options: _Options, on_error: str) -> tuple[list[FrameInfo], list[SkippedHdu]]:
+    """Turn what was found into frames, and list what cannot be used."""
+    frames: list[FrameInfo] = []
+    skipped: list[SkippedHdu] = []
+    for number, one in enumerate(found):
+        try:
+            frames.append(_finish(one, (one.item, number, n_items, len(found)), options))
+        except NbmosaicError as err:
+            if on_error == "raise":
+                raise
+            skipped.append(SkippedHdu(name=one.file.name, reason=str(err)))
+    return frames, skipped
 
 
 def _look(item: Any, number: int, options: _Options) -> tuple[list[_Found], list[SkippedHdu]]:
@@ -313,10 +330,9 @@ def _file_meta(file: FrameFile, status: os.stat_result) -> dict[str, Any]:
     return meta
 
 
-def _finish(one: _Found, number: int, n_items: int, n_frames: int, options: _Options) -> FrameInfo:
-    """Attach planes, flux scale and header values."""
+def _finish(one: _Found, row: tuple[int, int, int, int], options: _Options) -> FrameInfo:
+    """Attach planes, flux scale and header values; `row` as in `_of_frame`."""
     file = one.file
-    row = (one.item, number, n_items, n_frames)
     scale = _flux_scale(_of_frame("flux_scale", options.flux_scale, row), one)
     own = one.own
     parts: dict[str, Plane | None] = {}
@@ -353,10 +369,14 @@ def _first_number(one: _Found, keys: Sequence[str]) -> float:
     return next((value for value in values if np.isfinite(value)), float("nan"))
 
 
+def _is_row(spec: Any) -> bool:
+    """Whether an option has an entry for every input or frame."""
+    return isinstance(spec, list | tuple) or (hasattr(spec, "dtype") and getattr(spec, "ndim", 2) == 1)
+
+
 def _of_frame(what: str, spec: Any, row: tuple[int, int, int, int]) -> Any:
     """Entry of an option that belongs to one frame: `row` holds the numbers of its input and of itself, and how many there are of each."""
-    is_row = isinstance(spec, list | tuple) or (hasattr(spec, "dtype") and getattr(spec, "ndim", 2) == 1)
-    if not is_row:
+    if not _is_row(spec):
         return spec
     item, number, n_items, n_frames = row
     values = list(spec)

@@ -123,6 +123,17 @@ def test_skip_lists_what_cannot_be_used(tmp_path, rng):
         frame_infos(tmp_path / "b.fits", on_error="skip")
 
 
+def test_lists_of_options_go_with_inputs_when_some_are_skipped(tmp_path, rng):
+    paths = [write_frame(tmp_path / f"{name}.fits", noise_image(rng)) for name in "abc"]
+    for bad in (1, 2):
+        kept = [path.read_bytes() for path in paths]
+        paths[bad].write_bytes(b"not fits")
+        frames, skipped = frame_infos(paths, flux_scale=[1.0, 2.0, 3.0], on_error="skip")
+        assert [f.flux_scale for f in frames] == [float(i + 1) for i in range(3) if i != bad]
+        assert len(skipped) == 1
+        paths[bad].write_bytes(kept[bad])
+
+
 def test_listed_twice(tmp_path, rng):
     path = write_frame(tmp_path / "a.fits", noise_image(rng))
     (tmp_path / "link.fits").symlink_to(path)
