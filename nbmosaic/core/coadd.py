@@ -31,11 +31,11 @@ from nbmosaic._types import Float32Array, FloatArray
 from nbmosaic.errors import ConfigError, InputError, ShapeError
 from nbmosaic.types.box import PixelBox
 
-__all__ = ["COMBINE", "WEIGHTING", "Band", "BandInput", "Coadder", "warmup"]
+__all__ = ["Band", "BandInput", "Coadder", "warmup"]
 
-COMBINE = ("mean", "median", "clipped", "sum", "min", "max", "first", "count")
+_COMBINE = ("mean", "median", "clipped", "sum", "min", "max", "first", "count")
 """Ways to combine the values of a pixel."""
-WEIGHTING = ("none", "area", "weight", "variance")
+_WEIGHTING = ("none", "area", "weight", "variance")
 """Ways to weigh them (mean, sum and clipped only)."""
 _WEIGHTED = ("mean", "sum", "clipped")
 _MAD = 1.482602218505602
@@ -101,9 +101,9 @@ class Coadder:
     max_rows, width : int
         Largest height and width of a band.
     combine : str
-        One of `COMBINE`.
+        ``"mean"``, ``"median"``, ``"clipped"``, ``"sum"``, ``"min"``, ``"max"``, ``"first"`` or ``"count"``.
     weighting : str, optional
-        One of `WEIGHTING`; None: ``"area"`` for the mean and the clipped mean, else ``"none"``.
+        ``"none"``, ``"area"``, ``"weight"`` or ``"variance"``; None: ``"area"`` for the mean and the clipped mean, else ``"none"``.
     kappa : float
         Clipping limit of ``"clipped"`` in standard deviations.
     variance : bool
@@ -128,12 +128,12 @@ class Coadder:
     def __init__(
         self, max_rows: int, width: int, *, combine: str = "mean", weighting: str | None = None, kappa: float = 3.0, variance: bool = False
     ) -> None:
-        if combine not in COMBINE:
-            raise ConfigError(f"combine is {combine!r}, expected one of {', '.join(COMBINE)}")
+        if combine not in _COMBINE:
+            raise ConfigError(f"combine is {combine!r}, expected one of {', '.join(_COMBINE)}")
         if weighting is None:
             weighting = "area" if combine in ("mean", "clipped") else "none"
-        if weighting not in WEIGHTING:
-            raise ConfigError(f"weighting is {weighting!r}, expected one of {', '.join(WEIGHTING)}")
+        if weighting not in _WEIGHTING:
+            raise ConfigError(f"weighting is {weighting!r}, expected one of {', '.join(_WEIGHTING)}")
         if weighting != "none" and combine not in _WEIGHTED:
             raise ConfigError(f"combine={combine!r} takes no weights, but weighting is {weighting!r}", hint="weighting='none'")
         if not kappa > 0:

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from nbmosaic.core.coadd import COMBINE, BandInput, Coadder
+from nbmosaic.core.coadd import BandInput, Coadder
 from nbmosaic.errors import ConfigError, InputError, ShapeError
 from nbmosaic.types.box import PixelBox
 
+COMBINE = ("mean", "median", "clipped", "sum", "min", "max", "first", "count")
 BAND = PixelBox(40, 47, -300, 250)
 MAD = {1: 1.0, 2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107}
 

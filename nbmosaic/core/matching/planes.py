@@ -29,11 +29,11 @@ from nbmosaic.errors import InputError, ShapeError
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.matching import OverlapFlag, OverlapPlanes
 
-__all__ = ["OverlapFit", "fit_overlap", "planes_from_boxes", "stack_fits", "truncated_variance", "warmup"]
+__all__ = ["FULL_AREA", "OverlapFit", "fit_overlap", "planes_from_boxes", "stack_fits", "truncated_variance", "warmup"]
 
 _MIN_BLOCKS = 60
 """Blocks needed to measure the noise power: its error is then ``sqrt(2 / 60)`` = 18 %, that of a standard error 9 %."""
-_FULL_AREA = 0.999
+FULL_AREA = 0.999
 """Area above which a pixel counts as fully covered (areas are float32 sums)."""
 _MONTAGE_RMS = 0.7299
 """The rms of Montage's fits table over the true standard deviation of Gaussian noise: fixed point of ``q**2 = truncated_variance(2 q)``, its cut at 2 rms."""
@@ -150,7 +150,7 @@ def fit_overlap(
     clip = math.inf if sigma is None else float(sigma)
     truncation = truncated_variance(clip)
     out = np.empty(kernels.N_RESULT)
-    area_min = _FULL_AREA if use_area else -1.0
+    area_min = FULL_AREA if use_area else -1.0
     kernels.fit_pair(
         p, sp, m, sm, pa, spa, ma, sma, shape, area_min, int(slope), clip, truncation, int(max_iterations), int(min_pixels), out
     )  # fmt: skip
