@@ -1,0 +1,1 @@
+"""What runs inside IPython: the cell language and the magics."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,13 +32,10 @@ class BoundStep(Step):
         The stage.
     place : Place
         Where its name stands in the cell.
-    source : mapping
-        Python code of the values that were written with braces, by parameter name (words: by their number).
     """
 
     spec: StageSpec
     place: Place
-    source: Mapping[str | int, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def resolve(self, named: Mapping[str, Any]) -> BoundStep:
         """Give the step with the values that had to wait for products of earlier lines.

@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["load", "unload"]
 
-PRODUCT = ("nbmosaic.pipeline.products", "Product")
+PRODUCT = ("nbmosaic.pipeline.product", "Product")
 MAGICS = (("line", "mosaic"), ("cell", "mosaic"), ("line", "nbmosaic"))
 
 

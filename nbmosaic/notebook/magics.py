@@ -204,9 +204,10 @@ class MosaicMagics(Magics):
     def _code(self, steps: tuple[BoundStep, ...]) -> Any:
         """Give a cell as Python code, and offer it as the next cell."""
         from nbmosaic.notebook.help import CodePage
-        from nbmosaic.notebook.python_code import to_python
+        from nbmosaic.pipeline.code import python_code
+        from nbmosaic.pipeline.recipe import Recipe
 
-        page = CodePage(to_python(steps))
+        page = CodePage(python_code(Recipe(steps=steps), spec_of=lambda step: self.backend.registry[step.stage]))
         self.shell.set_next_input(page.code, replace=False)
         return page
 

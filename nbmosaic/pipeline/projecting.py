@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,14 +15,15 @@ from nbmosaic.errors import EmptyMosaicError
 from nbmosaic.pipeline.execution import Execution, run_tasks
 from nbmosaic.pipeline.products import Frames, Projected
 from nbmosaic.pipeline.store import FrameStore, write_frame
-from nbmosaic.types import FrameInfo, MosaicGrid, PixelBox, ProjectedFrame, ProjectedInfo
+from nbmosaic.types import FrameInfo, FrameSource, MosaicGrid, PixelBox, ProjectedFrame, ProjectedInfo
 
 if TYPE_CHECKING:
+    from nbmosaic.core.geometry.pixmap import PixelMap
     from nbmosaic.core.resampling.workspace import Workspace
 
 __all__ = ["project_frames"]
 
-KEPT_FRACTION = 0.7
+KEPT_FRACTION = 0.5
 """Part of the memory budget for projected frames that stay in memory; the rest is for buffers of the threads."""
 NO_OVERLAP_WITH_GRID = "outside the grid of the mosaic"
 NO_VALID_PIXEL = "no valid pixel"
@@ -31,12 +31,18 @@ NO_VALID_PIXEL = "no valid pixel"
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectTask:
-    """Everything that a worker needs to project one frame."""
+    """Everything that a worker needs to project one frame.
+
+    The pixel maps are fitted before and travel with the task: astropy pickles a WCS through header text, which is off by some 1e-5 mas, and
+    the last bit of a result would depend on the executor.
+    """
 
     index: int
-    info: FrameInfo
-    grid: MosaicGrid
-    box: PixelBox
+    name: str
+    source: FrameSource
+    shape: tuple[int, int]
+    forward: PixelMap
+    backward: PixelMap | None
     method: str
     conserve: str
     coarse_step: int
@@ -60,38 +66,13 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
     store = FrameStore(execution.scratch_folder(), budget=int(KEPT_FRACTION * execution.max_memory))
     folder = None if execution.in_process else store.folder
     step = _coarse_step(list(boxes.values()))
-    tasks = [
-        ProjectTask(
-            index=index,
-            info=frames.infos[index],
-            grid=grid,
-            box=box,
-            method=method,
-            conserve=conserve,
-            coarse_step=step,
-            folder=folder,
-        )
-        for index, box in boxes.items()
-    ]
-    infos: list[ProjectedInfo] = []
-    execution.progress.start("project", len(tasks))
-    for info in run_tasks(
-        _task_function(execution, store),
-        tasks,
-        execution=execution,
-        stage="project",
-        names=[task.info.name for task in tasks],
-        died=partial(_in_flight, tasks, folder),
-    ):
-        execution.progress.advance()
-        if info.n_good == 0:
-            skipped.append((info.name, NO_VALID_PIXEL))
-            continue
-        store.know(info)
-        infos.append(info)
-    execution.progress.finish(f"{len(infos)} frames projected")
-    if not infos:
-        raise EmptyMosaicError("no frame puts a valid pixel on the grid", hint="look at the masks and at BLANK in the headers")
+    common = {"method": method, "conserve": conserve, "coarse_step": step, "folder": folder}
+    tasks = [_task(index, frames.infos[index], grid, box, common) for index, box in boxes.items()]
+    try:
+        infos = _run_projections(tasks, store, execution, skipped)
+    except BaseException:
+        store.discard()  # the traceback would keep its files and arrays alive
+        raise
     return Projected(
         frames=frames,
         grid=grid,
@@ -104,13 +85,53 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
     )
 
 
+def _run_projections(
+    tasks: Sequence[ProjectTask], store: FrameStore, execution: Execution, skipped: list[tuple[str, str]]
+) -> list[ProjectedInfo]:
+    """Project all; frames without a valid pixel are added to `skipped`."""
+    infos: list[ProjectedInfo] = []
+    execution.progress.start("project", len(tasks))
+    results = run_tasks(
+        _task_function(execution, store),
+        tasks,
+        execution=execution,
+        stage="project",
+        names=[task.name for task in tasks],
+        marks=None if execution.in_process else store.folder,
+    )
+    with closing(results):
+        for info in results:
+            execution.progress.advance()
+            if info.n_good == 0:
+                skipped.append((info.name, NO_VALID_PIXEL))
+                continue
+            store.know(info)
+            infos.append(info)
+    execution.progress.finish(f"{len(infos)} frames projected")
+    if not infos:
+        raise EmptyMosaicError("no frame puts a valid pixel on the grid", hint="look at the masks and at BLANK in the headers")
+    return infos
+
+
+def _task(index: int, info: FrameInfo, grid: MosaicGrid, box: PixelBox, common: dict[str, Any]) -> ProjectTask:
+    from nbmosaic.core.geometry.pixmap import fit_pixel_map
+
+    forward = fit_pixel_map(grid.wcs, info.wcs, box, info.shape, source_shape=grid.shape)
+    backward = None
+    if common["method"] == "exact":
+        ny, nx = info.shape
+        corners = PixelBox(0, ny + 1, 0, nx + 1)
+        backward = fit_pixel_map(info.wcs, grid.wcs, corners, grid.shape, offset=-0.5, source_shape=info.shape)
+    return ProjectTask(index=index, name=info.name, source=info.source, shape=info.shape, forward=forward, backward=backward, **common)
+
+
 def _frame_boxes(frames: Frames, grid: MosaicGrid) -> tuple[dict[int, PixelBox], list[tuple[str, str]]]:
     from nbmosaic.core.geometry.pixmap import frame_box
 
     boxes: dict[int, PixelBox] = {}
     skipped: list[tuple[str, str]] = []
     for index, info in enumerate(frames.infos):
-        box = frame_box(grid.wcs, info.wcs, info.shape)
+        box = frame_box(grid.wcs, info.wcs, info.shape, grid_shape=grid.shape)
         if box is None or box.intersection(grid.box).empty:
             skipped.append((info.name, NO_OVERLAP_WITH_GRID))
         else:
@@ -145,34 +166,25 @@ def _task_function(execution: Execution, store: FrameStore) -> Callable[[Project
 def project_into_folder(task: ProjectTask) -> ProjectedInfo:
     """Project one frame in another process; its pixels go to the scratch folder."""
     assert task.folder is not None
-    started = _marker(task.folder, task.index)
-    started.touch()
     info, frame = project_one(task)
     if info.n_good:
         write_frame(task.folder, task.index, frame)
-    started.unlink(missing_ok=True)
     return info
 
 
 def project_one(task: ProjectTask, *, workspace: Workspace | None = None) -> tuple[ProjectedInfo, ProjectedFrame]:
     """Project one frame; with a workspace its pixels hold until the workspace is used again."""
-    from nbmosaic.core.geometry.pixmap import fit_pixel_map
     from nbmosaic.core.matching.apply import sample_validity
     from nbmosaic.core.noise import pixel_noise
     from nbmosaic.core.resampling.resample import resample_frame
 
-    forward = fit_pixel_map(task.grid.wcs, task.info.wcs, task.box, task.info.shape)
-    backward = None
-    if task.method == "exact":
-        ny, nx = task.info.shape
-        backward = fit_pixel_map(task.info.wcs, task.grid.wcs, PixelBox(0, ny + 1, 0, nx + 1), task.grid.shape, offset=-0.5)
-    pixels = task.info.source.load()
-    frame = resample_frame(pixels, forward, method=task.method, conserve=task.conserve, backward=backward, workspace=workspace)
+    pixels = task.source.load() if workspace is None else task.source.load(workspace.array("pixels", task.shape, "f4"))
+    frame = resample_frame(pixels, task.forward, method=task.method, conserve=task.conserve, backward=task.backward, workspace=workspace)
     coarse, coarse_box = sample_validity(frame.data, frame.box, task.coarse_step)
     n_good = count_finite(frame)
     info = ProjectedInfo(
         index=task.index,
-        name=task.info.name,
+        name=task.name,
         box=frame.box,
         n_good=n_good,
         planes=_plane_names(frame),
@@ -192,19 +204,3 @@ def count_finite(frame: ProjectedFrame) -> int:
 
 def _plane_names(frame: ProjectedFrame) -> tuple[str, ...]:
     return tuple(name for name in ("data", "area", "weight", "variance") if getattr(frame, name) is not None)
-
-
-def _marker(folder: Path, index: int) -> Path:
-    return folder / f"started-{index:06d}"
-
-
-def _in_flight(tasks: Sequence[ProjectTask], folder: Path | None) -> list[str]:
-    """Names of the frames that were started and not finished: what a killed worker held."""
-    if folder is None:
-        return []
-    names = []
-    for task in tasks:
-        with suppress(OSError):
-            if _marker(folder, task.index).exists():
-                names.append(task.info.name)
-    return names

@@ -37,6 +37,8 @@ class Step:
         Line of the cell that the step came from.
     text : str
         Text of that line.
+    source : mapping
+        Python code of the values that were written as expressions, by parameter name (words: by their number).
     """
 
     stage: str
@@ -46,6 +48,11 @@ class Step:
     name: str | None = None
     line: int | None = None
     text: str = ""
+    source: Mapping[str | int, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def resolve(self, named: Mapping[str, Any]) -> Step:  # noqa: ARG002 - a step from a cell has values that wait for `named`
+        """Give the step with all its values; `named` are the products bound so far with ``as NAME``."""
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

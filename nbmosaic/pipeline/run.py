@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.errors import CellError, ConfigError, MosaicCancelled, NbmosaicError, NbmosaicWarning
+from nbmosaic.errors import CellError, ConfigError, MosaicCancelled, NbmosaicError, NbmosaicWarning, StepError
 from nbmosaic.pipeline.execution import Execution
-from nbmosaic.pipeline.products import Background, Corrected, Mosaic, Product, Projected
+from nbmosaic.pipeline.outputs import check_outputs, check_sources_kept
+from nbmosaic.pipeline.products import Background, Corrected, Frames, Mosaic, Product, Projected
 from nbmosaic.pipeline.recipe import Recipe, Step
 from nbmosaic.pipeline.registry import RUN_OPTIONS, product_classes, stage_spec
 from nbmosaic.pipeline.signatures import StageSpec
@@ -38,6 +39,8 @@ class StepRecord:
         The number that sums the product up.
     seconds : float
         Wall time.
+    error : str
+        What stopped it, if it failed.
     """
 
     step: Step
@@ -46,6 +49,7 @@ class StepRecord:
     n_out: int | None = None
     key: str = ""
     seconds: float = 0.0
+    error: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,7 +66,7 @@ class Run(Mapping[str, Product]):
         Stage name to product; of a stage that ran twice, the later one.
     named : mapping
         Products bound with ``as NAME``.
-    warnings : tuple of str
+    caught : tuple of NbmosaicWarning
         What the steps warned of.
     """
 
@@ -70,7 +74,7 @@ class Run(Mapping[str, Product]):
     log: tuple[StepRecord, ...]
     products: Mapping[str, Product]
     named: Mapping[str, Product] = field(default_factory=lambda: MappingProxyType({}))
-    warnings: tuple[str, ...] = ()
+    caught: tuple[NbmosaicWarning, ...] = ()
 
     def __getitem__(self, key: str) -> Product:
         if key in self.products:
@@ -92,6 +96,11 @@ class Run(Mapping[str, Product]):
     def name(self) -> str:
         """Name of the run."""
         return self.recipe.name or "run"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Texts of what the steps warned of."""
+        return tuple(map(str, self.caught))
 
     @property
     def mosaic(self) -> Mosaic:
@@ -180,20 +189,32 @@ class _Books:
         self.order: list[Product] = list(base.products.values()) if base else []
         self.products: dict[str, Product] = dict(base.products) if base else {}
         self.named: dict[str, Product] = dict(base.named) if base else {}
-        self.warnings: list[str] = []
+        self.caught: dict[str, NbmosaicWarning] = {}
 
     def latest(self, wanted: tuple[type, ...]) -> Product | None:
         return next((product for product in reversed(self.order) if isinstance(product, wanted)), None)
 
     def add(self, step: Step, product: Product) -> None:
-        self.order.append(product)
+        if stage_spec(step.stage).flows:  # what was shown or saved is no new product
+            self.order.append(product)
         self.products.pop(step.stage, None)  # a stage that runs again moves to the end
         self.products[step.stage] = product
         if step.name:
             self.named[step.name] = product
 
     def run(self) -> Run:
-        return Run(self.recipe, tuple(self.records), MappingProxyType(self.products), MappingProxyType(self.named), tuple(self.warnings))
+        caught = tuple(self.caught.values())
+        return Run(self.recipe, tuple(self.records), MappingProxyType(self.products), MappingProxyType(self.named), caught)
+
+    def failed(self, number: int, began: float, error: NbmosaicError, text: str) -> NbmosaicError:
+        """Note a failed step; the error gets the place in the cell and the run so far."""
+        step = self.recipe.steps[number]
+        self.records[number] = replace(self.records[number], state="failed", seconds=time.perf_counter() - began, error=text)
+        error.context.setdefault("line", step.line)
+        error.context.setdefault("text", step.text)
+        error.context.setdefault("stage", step.stage)
+        error.context["run"] = self.run()
+        return error
 
 
 def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None) -> Run:
@@ -225,16 +246,20 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
         began = time.perf_counter()
         try:
             product, n_in, said = _run_step(step, books, execution)
+            if isinstance(product, Frames):
+                check_sources_kept(recipe, product)
         except KeyboardInterrupt:
-            books.records[number] = replace(books.records[number], state="failed", seconds=time.perf_counter() - began)
             where = f"line {step.line} " if step.line else ""
             cancelled = MosaicCancelled(f"stopped in {where}({step.stage})", hint="finished stages are kept in the run")
-            raise _placed(cancelled, step, books) from None
+            raise books.failed(number, began, cancelled, "stopped by the user") from None
         except NbmosaicError as error:
-            books.records[number] = replace(books.records[number], state="failed", seconds=time.perf_counter() - began)
-            raise _placed(error, step, books)  # noqa: B904 - it is the same exception
+            raise books.failed(number, began, error, str(error))  # noqa: B904 - it is the same exception
+        except Exception as error:  # a defect, or something that the user's own object raised
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            failure = StepError(f"{step.stage} failed: {text}", hint="the traceback tells where", step=step.stage)
+            raise books.failed(number, began, failure, text) from error
         books.add(step, product)
-        books.warnings += said
+        books.caught |= {text: said[text] for text in said if text not in books.caught}
         n_out = len(product) if isinstance(product, Sized) else None
         books.records[number] = StepRecord(
             step=step, state="ran", n_in=n_in, n_out=n_out, key=product.key_number, seconds=time.perf_counter() - began
@@ -242,16 +267,8 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
     return books.run()
 
 
-def _placed(error: NbmosaicError, step: Step, books: _Books) -> NbmosaicError:
-    """The error with the place in the cell and the run so far."""
-    error.context.setdefault("line", step.line)
-    error.context.setdefault("text", step.text)
-    error.context.setdefault("stage", step.stage)
-    error.context["run"] = books.run()
-    return error
-
-
-def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product, int | None, list[str]]:
+def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product, int | None, dict[str, NbmosaicWarning]]:
+    step = step.resolve(books.named)
     stage = stage_spec(step.stage)
     inputs = _inputs(step, stage, books)
     options = dict(step.options)
@@ -271,8 +288,8 @@ def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product,
     for warning in caught:
         if not issubclass(warning.category, NbmosaicWarning) and not _from_libraries(warning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    said = dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, NbmosaicWarning))
-    return product, n_in, list(said)
+    said = {str(warning.message): warning.message for warning in caught if isinstance(warning.message, NbmosaicWarning)}
+    return product, n_in, said
 
 
 def _from_libraries(warning: warnings.WarningMessage) -> bool:
@@ -332,27 +349,6 @@ def check_flow(recipe: Recipe, *, base: Run | None = None) -> None:
                 column=0,
             )
         made += [cls for cls in stage.flows if isinstance(cls, type)]
-
-
-def check_outputs(recipe: Recipe) -> None:
-    """Check, before anything runs, that the files to be written can be.
-
-    Raises
-    ------
-    FormatError
-        A file exists without ``overwrite``, or its folder is missing or not writable; with the line of the cell.
-    """
-    from nbmosaic.io.output import check_output
-
-    for step in recipe.steps:
-        target = step.options.get("output") if step.stage == "coadd" else next(iter(step.words), None) if step.stage == "save" else None
-        if target is None:
-            continue
-        try:
-            check_output(target, overwrite=bool(step.options.get("overwrite", False)))
-        except NbmosaicError as error:
-            error.context.update(line=step.line, text=step.text, stage=step.stage)
-            raise
 
 
 def projected_of(run: Run) -> Projected | None:

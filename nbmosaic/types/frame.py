@@ -42,8 +42,8 @@ class FramePixels:
 class FrameSource(Protocol):
     """Where the pixels of a frame come from. Sources can be pickled, so that another process may load them."""
 
-    def load(self) -> FramePixels:
-        """Read the pixels (with BSCALE, BZERO, BLANK and the frame's flux scale applied)."""
+    def load(self, out: Float32Array | None = None) -> FramePixels:
+        """Read the pixels (with BSCALE, BZERO, BLANK and the frame's flux scale applied), into `out` if it is given."""
         ...
 
 

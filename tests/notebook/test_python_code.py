@@ -8,7 +8,7 @@ from support import toy_cell
 
 from nbmosaic.notebook.binding import bind_cell
 from nbmosaic.notebook.cellspec import parse_cell
-from nbmosaic.notebook.python_code import to_python
+from nbmosaic.pipeline.code import python_code
 from nbmosaic.pipeline.execution import NoProgress
 from nbmosaic.pipeline.recipe import Recipe
 
@@ -20,6 +20,10 @@ def _no_calls():
     toy_cell.CALLS.clear()
     yield
     toy_cell.CALLS.clear()
+
+
+def to_python(steps, package="nbmosaic"):
+    return python_code(Recipe(steps=steps), package=package, spec_of=lambda step: step.spec)
 
 
 def calls_of_cell(body):

@@ -1,0 +1,1 @@
+"""Sky coordinates, pixel maps and grids."""

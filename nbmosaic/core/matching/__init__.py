@@ -1,0 +1,1 @@
+"""Overlaps, plane fits and the global background model."""
