@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["MosaicWriter", "write_image"]
 
 _SWAP_PIXELS = 1 << 18  # 1 MB of float32: the byte-swapped copy stays in the second-level cache (0.17 ns/px)
-_RESERVED_BLOCKS = 2  # room for 72 cards that are known only at the end (step times, counts)
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 _DEFAULT_TYPES = {"data": "f4", "area": "f4", "nframes": "i2", "variance": "f4"}
 _EXTNAMES = {"area": "AREA", "nframes": "NFRAMES", "variance": "VARIANCE"}
@@ -99,8 +98,10 @@ class MosaicWriter:
         cards: Iterable[Card] = (),
         history: Iterable[Any] = (),
         overwrite: bool = False,
+        spare_cards: int = 72,
     ) -> None:
         self._grid = grid
+        self._spare_blocks = -(-spare_cards // 36)
         self._primary_cards = list(cards)
         self._history = list(history)
         self._unit = unit
@@ -133,7 +134,7 @@ class MosaicWriter:
                 raise InputError(f"plane {name!r} cannot be stored as {np.dtype(dtypes[name])}, expected {', '.join(_BITPIX)}")
             header_size = len(header_bytes(self._plane_lines(name, code, last=())))
             if name == "data":
-                header_size += _RESERVED_BLOCKS * BLOCK
+                header_size += self._spare_blocks * BLOCK
             size = ny * nx * int(code[1:])
             layout[name] = _Plane(name=name, code=code, header=position, header_size=header_size, data=position + header_size, size=size)
             position += header_size + -(-size // BLOCK) * BLOCK

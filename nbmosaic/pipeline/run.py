@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nbmosaic.errors import CellError, ConfigError, MosaicCancelled, NbmosaicError, NbmosaicWarning, StepError
+from nbmosaic.pipeline.code import python_code
 from nbmosaic.pipeline.execution import Execution
+from nbmosaic.pipeline.notes import RunNotes, noted
 from nbmosaic.pipeline.outputs import check_outputs, check_sources_kept
 from nbmosaic.pipeline.products import Background, Corrected, Frames, Mosaic, Product, Projected
 from nbmosaic.pipeline.recipe import Recipe, Step
@@ -157,8 +159,6 @@ class Run(Mapping[str, Product]):
 
     def to_python(self) -> str:
         """The run as Python code, stage by stage."""
-        from nbmosaic.pipeline.code import python_code
-
         return python_code(self.recipe)
 
     def __repr__(self) -> str:
@@ -242,10 +242,12 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
     check_flow(recipe, base=base)
     check_outputs(recipe)
     books = _Books(recipe, base)
+    code = python_code(recipe)
     for number, step in enumerate(recipe.steps):
         began = time.perf_counter()
         try:
-            product, n_in, said = _run_step(step, books, execution)
+            with noted(RunNotes(code=code, times=[(r.step.stage, r.seconds) for r in books.records[:number]])):
+                product, n_in, said = _run_step(step, books, execution)
             if isinstance(product, Frames):
                 check_sources_kept(recipe, product)
         except KeyboardInterrupt:
