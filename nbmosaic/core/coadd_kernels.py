@@ -24,12 +24,10 @@ __all__ = [
     "HEIGHT",
     "LANE",
     "MAXIMUM",
-    "MEAN",
     "MEDIAN",
     "MINIMUM",
     "N_COLUMNS",
     "ROW",
-    "SUM",
     "VARIANCE",
     "WEIGHT",
     "WIDTH",
@@ -41,7 +39,7 @@ __all__ = [
 
 DATA, AREA, WEIGHT, VARIANCE, ROW, HEIGHT, XMIN, WIDTH, N_COLUMNS = 0, 2, 4, 6, 8, 9, 10, 11, 12
 """Columns of the input table: address and row stride (bytes) of each plane (address 0: none), then the place of the window in the band."""
-MEAN, SUM, MEDIAN, CLIPPED, FIRST, MINIMUM, MAXIMUM = 0, 1, 2, 3, 4, 5, 6
+MEDIAN, CLIPPED, FIRST, MINIMUM, MAXIMUM = 0, 1, 2, 3, 4
 _TILE = 2048
 """Columns combined at once: four float64 accumulators of 16 KB."""
 LANE = 256
@@ -64,14 +62,10 @@ def _pointer(_typingctx: Any, address: Any) -> Any:
 def _weights(table: IntArray, k: int, row: int, i0: int, n: int, plane: int, w: FloatArray) -> None:
     """The chosen plane of input `k` over ``n`` columns from `i0`, inverted for variances; 0 where it must not be used."""
     values = carray(_pointer(table[k, plane] + row * table[k, plane + 1] + 4 * i0), n)
-    if plane == VARIANCE:
-        for i in range(n):
-            v = np.float64(values[i])
-            w[i] = 1.0 / v if (v > 0) & (v <= _LIMIT) else 0.0
-    else:
-        for i in range(n):
-            v = np.float64(values[i])
-            w[i] = v if (v > 0) & (v <= _LIMIT) else 0.0
+    for i in range(n):
+        v = np.float64(values[i])
+        ok = (v > 0) & (v <= _LIMIT)
+        w[i] = (1.0 / v if plane == VARIANCE else v) if ok else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -362,8 +356,8 @@ def order_band(
 
     Parameters
     ----------
-    table, plane, y0, x0, weighting, image, area, count, variance
-        As in `mean_band`; the fourth column of `plane` is the noise of the input.
+    plane : ndarray of float64, shape (k, 4)
+        Its fourth column is the noise of the input.
     combine : int
         MEDIAN or CLIPPED.
     kappa : float
