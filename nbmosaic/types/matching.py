@@ -148,6 +148,9 @@ class BackgroundModel:
     level, level_stderr : ndarray of float64, shape (m,)
         Value of each plane at the centre of the frame's box, and its standard error: what a person wants to see, because `c` is the value
         at an origin that may be far away.
+    misfit : float
+        Factor by which the standard errors were enlarged because the differences left over the overlaps are larger than the noise: the
+        backgrounds of the frames are not planes. 1 where noise explains all.
     """
 
     frames: IntArray
@@ -163,6 +166,7 @@ class BackgroundModel:
     slope: bool
     level: FloatArray = field(default_factory=lambda: np.zeros(0))
     level_stderr: FloatArray | None = None
+    misfit: float = 1.0
 
     def __len__(self) -> int:
         return len(self.frames)
