@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,16 +62,19 @@ def fit_overlaps(
     ]
     rows: list[OverlapFit] = []
     execution.progress.start("overlaps", len(tasks))
-    for fit in run_tasks(
+    results = run_tasks(
         pair_task,
         tasks,
         execution=execution,
         stage="overlaps",
         names=[f"{task.plus.name} and {task.minus.name}" for task in tasks],
-    ):
-        execution.progress.advance()
-        if fit.n_valid > 0:
-            rows.append(fit)
+        marks=None if execution.in_process else projected.store.folder,
+    )
+    with closing(results):
+        for fit in results:
+            execution.progress.advance()
+            if fit.n_valid > 0:
+                rows.append(fit)
     execution.progress.finish(f"{len(rows)} overlaps fitted")
     cells = coverage_cells([info.coarse for info in infos], [info.coarse_box for info in infos], projected.coarse_step)
     members = tuple(tuple(infos[row].index for row in rows) for rows in cells.members)
@@ -81,6 +85,7 @@ def fit_overlaps(
         names={info.index: info.name for info in infos},
         boxes={info.index: info.box for info in infos},
         origin=(crpix1, crpix2),
+        unit=projected.unit,
     )
 
 
@@ -161,6 +166,7 @@ def solve(
     """Solve the global background model."""
     from nbmosaic.core.matching.apply import centre_levels
     from nbmosaic.core.matching.background import solve_background
+    from nbmosaic.core.matching.misfit import enlarge_errors, misfit_factor
 
     indices = np.array(sorted(overlaps.names), dtype=np.int64)
     boxes = np.array([_box_row(overlaps.boxes[int(index)]) for index in indices], dtype=np.int64).reshape(-1, 4)
@@ -188,6 +194,7 @@ def solve(
         cells=cells,
         keys=[overlaps.names[int(index)] for index in indices],
     )
+    model = enlarge_errors(model, misfit_factor(compact, model))
     level, level_stderr = centre_levels(model, boxes)
     return Background(model=replace(model, frames=indices[model.frames], level=level, level_stderr=level_stderr), overlaps=overlaps)
 
