@@ -118,7 +118,16 @@ def resample_frame(
     _check(pixels, method, conserve, backward)
     workspace = Workspace() if workspace is None else workspace
     segments = map_segments(forward)
-    planes = _project(pixels, forward, segments, method, conserve, backward, workspace)
+    flux = conserve == "flux"
+    if method == "exact":
+        assert backward is not None
+        planes = project_exact(pixels, backward, forward.box, flux=flux, workspace=workspace)
+    elif method == "area":
+        planes = project_areas(pixels, segments, forward.box.shape, workspace)
+    else:
+        planes = project_points(pixels, segments, forward.box.shape, method, workspace)
+    if flux and method != "exact":
+        _multiply_by_area(planes, segments)
     return ProjectedFrame(
         box=forward.box,
         data=planes.data,
@@ -143,27 +152,6 @@ def _check(pixels: FramePixels, method: str, conserve: str, backward: PixelMap |
         plane = getattr(pixels, name)
         if plane is not None and plane.shape != pixels.data.shape:
             raise ShapeError(f"the {name} plane has shape {plane.shape}, the data {pixels.data.shape}")
-
-
-def _project(
-    pixels: FramePixels,
-    forward: PixelMap,
-    segments: list[Segment],
-    method: str,
-    conserve: str,
-    backward: PixelMap | None,
-    workspace: Workspace,
-) -> Planes:
-    if method == "exact":
-        assert backward is not None
-        return project_exact(pixels, backward, forward.box, flux=conserve == "flux", workspace=workspace)
-    if method == "area":
-        planes = project_areas(pixels, segments, forward.box.shape, workspace)
-    else:
-        planes = project_points(pixels, segments, forward.box.shape, method, workspace)
-    if conserve == "flux":
-        _multiply_by_area(planes, segments)
-    return planes
 
 
 def _multiply_by_area(planes: Planes, segments: list[Segment]) -> None:

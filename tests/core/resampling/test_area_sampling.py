@@ -131,21 +131,21 @@ def distorted(box: PixelBox, strength: float) -> PixelMap:
     return PixelMap(box=box, offset=0.0, patches=(MapPatch(box=box, cu=c[0], cv=c[1]),), error_pix=0.0)
 
 
-@pytest.mark.parametrize("strength", [0.004, 0.03, 0.2])
+@pytest.mark.parametrize("strength", [0.01, 0.15, 0.6])
 def test_distorted_maps_are_cut_in_blocks(strength, monkeypatch):
     data, _, _ = sky((300, 300))
     forward = distorted(PixelBox(-10, 290, 5, 300), strength)
     monkeypatch.setattr(areas, "_SMALLEST_TABLE", 4096)
     blocks = [part for s in areas_segments(forward) for part in areas._blocks(s, PixelBox.of_shape(s.box.shape))]
     tables = sum(jacobian is not None for _, jacobian in blocks)
-    assert {0.004: tables == 1, 0.03: tables > 3, 0.2: tables == 0}[strength]
+    assert {0.01: tables == 1, 0.15: tables > 3, 0.6: tables == 0}[strength]
     assert sum(block.size for block, _ in blocks) == forward.box.size
     found = resample_frame(FramePixels(data=data), forward, method="area")
     monkeypatch.setattr(areas, "_SMALLEST_TABLE", 10**9)
     direct = resample_frame(FramePixels(data=data), forward, method="area")
     both = (found.area > 0.999) & (direct.area > 0.999)
-    assert np.sqrt(np.mean((found.data - direct.data)[both] ** 2)) < 0.06  # noise of 10 a pixel
-    np.testing.assert_allclose(found.area, direct.area, atol=0.02)
+    assert np.sqrt(np.mean((found.data - direct.data)[both] ** 2)) < 0.13  # noise of 10 a pixel
+    np.testing.assert_allclose(found.area, direct.area, atol=0.03)
 
 
 def areas_segments(forward):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from support.maps import affine_map, frame_maps, positions, rotation
@@ -86,6 +88,16 @@ def test_workspace_is_irrelevant(method):
     same(resampled(method, data=data, mask=mask, weight=weight, variance=variance, workspace=workspace), reference)
     plain = resampled(method, data=data)
     same(resampled(method, data=data, workspace=workspace), plain)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_threads_give_the_same_bits(method):
+    data, mask, weight, variance = planes()
+    named = {"data": data, "mask": mask, "weight": weight, "variance": variance}
+    reference = resampled(method, **named)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: resampled(method, workspace=Workspace(), **named), range(12)):
+            same(found, reference)
 
 
 @pytest.mark.parametrize("method", METHODS)
