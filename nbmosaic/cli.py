@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.errors import NbmosaicError, NbmosaicWarning
+from nbmosaic.errors import MosaicCancelled, NbmosaicError, NbmosaicWarning
 
 if TYPE_CHECKING:
     from nbmosaic.pipeline.signatures import Parameter
@@ -43,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", NbmosaicWarning)
             status: int = chosen.run(chosen)
+    except (KeyboardInterrupt, MosaicCancelled):
+        print("nbmosaic: stopped", file=sys.stderr)
+        return 130
     except NbmosaicError as error:
         print(f"nbmosaic: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("nbmosaic: stopped", file=sys.stderr)
-        return 130
     return status
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from nbmosaic.errors import EmptyMosaicError
 from nbmosaic.pipeline.coadding import ArraySink, CoaddOptions, FileSink, coadd_frames, has_fractional_area, has_variance
 from nbmosaic.pipeline.execution import Execution
+from nbmosaic.pipeline.notes import current_notes
+from nbmosaic.pipeline.outputs import check_not_input
 from nbmosaic.pipeline.products import Corrected, Mosaic, Projected
 from nbmosaic.pipeline.store import ScratchFolder
 
@@ -27,14 +29,16 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
     EmptyMosaicError
         No pixel got a value.
     FormatError
-        The output cannot be written.
+        The output cannot be written, or is one of the frames.
     """
     projected = frames.projected if isinstance(frames, Corrected) else frames
+    if output is not None:
+        check_not_input(output, projected.frames)
     n_frames = len(projected.infos)
     whole = not has_fractional_area(projected)
     count_dtype = _count_dtype(n_frames)
     notes = provenance(frames, options)
-    unit = _unit(projected)
+    unit = projected.unit
     with_variance = has_variance(projected, options)
     in_memory = (
         output is None and _bytes(projected.grid.shape, count_dtype, whole_area=whole, variance=with_variance) <= execution.max_memory
@@ -55,17 +59,22 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
         )
     scratch = None if output is not None else ScratchFolder(execution.scratch_folder())
     path = Path(output) if output is not None else scratch.path / "mosaic.fits"  # type: ignore[union-attr]
-    return _into_file(
-        frames,
-        path,
-        overwrite=overwrite,
-        options=options,
-        execution=execution,
-        unit=unit,
-        notes=notes,
-        count_dtype=count_dtype,
-        owner=scratch,
-    )
+    try:
+        return _into_file(
+            frames,
+            path,
+            overwrite=overwrite,
+            options=options,
+            execution=execution,
+            unit=unit,
+            notes=notes,
+            count_dtype=count_dtype,
+            owner=scratch,
+        )
+    except BaseException:
+        if scratch is not None:
+            scratch.remove()  # the traceback would keep it alive
+        raise
 
 
 def _into_file(
@@ -96,6 +105,7 @@ def _into_file(
         cards=provenance_cards(notes),
         history=provenance_lines(notes),
         overwrite=overwrite,
+        spare_cards=0,
     ) as writer:
         _check_filled(
             coadd_frames(frames, projected.grid, FileSink(writer, whole_area=whole), options=options, execution=execution),
@@ -133,11 +143,6 @@ def _bytes(shape: tuple[int, int], count_dtype: np.dtype[Any], *, whole_area: bo
     return shape[0] * shape[1] * (4 + 4 * variance + count_dtype.itemsize + (0 if whole_area else 4))
 
 
-def _unit(projected: Projected) -> str:
-    units = {str(projected.frames.infos[info.index].meta.get("unit") or "") for info in projected.infos}
-    return units.pop() if len(units) == 1 else ""
-
-
 def provenance(frames: Corrected | Projected, options: CoaddOptions) -> Mapping[str, Any]:
     """What made the mosaic: versions, options, inputs with their keys."""
     from importlib.metadata import version
@@ -155,6 +160,8 @@ def provenance(frames: Corrected | Projected, options: CoaddOptions) -> Mapping[
     }
     for package in ("numpy", "scipy", "astropy", "numba"):
         notes[package] = version(package)
+    run = current_notes()
+    notes["recipe"], notes["times"] = run.code, list(run.times)
     if isinstance(frames, Corrected):
         model = frames.background.model
         notes["background"] = ("planes" if model.slope else "levels") + f", {int((model.weight > 0).sum())} overlaps, {model.gauge}"
@@ -176,12 +183,14 @@ def provenance_lines(notes: Mapping[str, Any]) -> list[str]:
     """HISTORY lines of the mosaic's header."""
     versions = ", ".join(f"{name} {notes[name]}" for name in ("python", "numpy", "scipy", "astropy", "numba"))
     lines = [f"made with {versions}", f"weight: {notes['weight']}", f"background: {notes.get('background', 'not matched')}"]
+    lines += [f"time: {stage} {seconds:.2f} s" for stage, seconds in notes["times"]]
+    lines += [f"recipe: {line}" for line in notes["recipe"].splitlines() if line]
     lines += [f"input: {name} {key}" for name, key in notes["inputs"]]
     return lines + [f"left out: {name}: {reason}" for name, reason in notes["left_out"]]
 
 
 def _key(projected: Projected, index: int) -> str:
-    from nbmosaic.io.meta import content_key
+    from nbmosaic.io.meta import content_key, sampled_hash
 
     key = content_key(projected.frames.infos[index])
-    return "in memory" if key is None else f"{key[1]} bytes, mtime {key[2]} ns"
+    return "in memory" if key is None else f"{key[1]} bytes, sampled blake2b {sampled_hash(key[0])}"

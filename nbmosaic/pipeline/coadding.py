@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -109,11 +110,13 @@ def coadd_frames(source: Projected | Corrected, grid: MosaicGrid, sink: Sink, *,
     execution.progress.start("coadd", len(bands))
     local = Execution(jobs=execution.jobs, max_memory=execution.max_memory)  # bands are shared memory work: threads of this process
     names = [f"rows {band.ymin} to {band.ymax - 1}" for band in bands]
-    for box, (band, coadder) in zip(bands, run_tasks(maker.make, bands, execution=local, stage="coadd", names=names), strict=True):
-        sink.write(box.ymin, band)
-        filled += int(np.count_nonzero(band.count))
-        maker.give_back(coadder)
-        execution.progress.advance()
+    results = run_tasks(maker.make, bands, execution=local, stage="coadd", names=names)
+    with closing(results):
+        for box, (band, coadder) in zip(bands, results, strict=True):
+            sink.write(box.ymin, band)
+            filled += int(np.count_nonzero(band.count))
+            maker.give_back(coadder)
+            execution.progress.advance()
     execution.progress.finish(f"{filled} pixels")
     return filled
 

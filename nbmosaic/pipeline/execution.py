@@ -10,14 +10,15 @@ import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from nbmosaic._types import PathLike
 from nbmosaic.errors import ConfigError, NbmosaicError, StepError
+from nbmosaic.pipeline.worker_marks import Mark, PoolWatch, unfinished
 
 __all__ = ["Execution", "NoProgress", "Progress", "available_cpus", "describe_executor", "memory_limit", "parse_memory", "run_tasks"]
 
@@ -27,6 +28,9 @@ R = TypeVar("R")
 DEFAULT_MEMORY = 192_000_000
 """Bytes of pixel data held at once unless asked otherwise: with about 200 MB for Python and the libraries, 16 frames of 2048 x 2048 peak
 below 450 MB."""
+
+WAIT_SECONDS = 30.0
+"""Longest wait for the tasks that another process is in the middle of when a run is stopped; a frame takes a second or so."""
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
@@ -157,9 +161,11 @@ def run_tasks(
     execution: Execution,
     stage: str,
     names: Sequence[str],
-    died: Callable[[], Sequence[str]] = lambda: (),
-) -> Iterator[R]:
+    marks: Path | None = None,
+) -> Generator[R, None, None]:
     """Results of ``function(task)`` in the order of `tasks`, computed ahead by a bounded number.
+
+    Close the iterator when it is not read to its end (`contextlib.closing`): what runs is then waited for, and nothing more is begun.
 
     Parameters
     ----------
@@ -173,8 +179,8 @@ def run_tasks(
         Name of the stage, for messages.
     names : sequence of str
         Name of the frame or pair of each task, for messages.
-    died : callable
-        Names of the frames that were being worked on when a worker process died.
+    marks : path, optional
+        Scratch folder that other processes see; needed where tasks run in other processes.
 
     Raises
     ------
@@ -189,28 +195,77 @@ def run_tasks(
                 yield _call(function, task, stage, name)
             return
         pool = own = ThreadPoolExecutor(min(execution.n_threads, len(tasks)), thread_name_prefix="nbmosaic")
-    pending: deque[tuple[Future[R], str]] = deque()
+    line = _Line(pool, stage, names, marks)
     ahead = 2 * execution.n_workers if own is None else execution.n_threads + 1
-    queue = iter(zip(tasks, names, strict=True))
     try:
-        for task, name in queue:
-            pending.append((_submit(pool, function, task, stage=stage, name=name, died=died), name))
-            if len(pending) >= ahead:
-                yield _result(*pending.popleft(), stage=stage, died=died)
-        while pending:
-            yield _result(*pending.popleft(), stage=stage, died=died)
+        for number, task in enumerate(tasks):
+            line.submit(function, task, number)
+            if len(line.pending) >= ahead:
+                yield line.result()
+        while line.pending:
+            yield line.result()
     finally:
-        for future, _ in pending:
-            future.cancel()
+        line.give_up()
         if own is not None:
             own.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool: Executor, function: Callable[[T], R], task: T, *, stage: str, name: str, died: Callable[[], Sequence[str]]) -> Future[R]:
-    try:
-        return pool.submit(function, task)
-    except BrokenExecutor as error:
-        raise _worker_died(stage, died() or [name]) from error
+class _Line:
+    """Tasks that were handed to an executor, in order."""
+
+    def __init__(self, pool: Executor, stage: str, names: Sequence[str], marks: Path | None) -> None:
+        self.pool, self.stage, self.names, self.marks = pool, stage, names, marks
+        self.watch = PoolWatch(pool)
+        self.pending: deque[tuple[Future[Any], int]] = deque()
+
+    def submit(self, function: Callable[[T], R], task: T, number: int) -> None:
+        """Hand a task to the executor."""
+        try:
+            if self.marks is None:
+                future: Future[Any] = self.pool.submit(function, task)
+            else:
+                future = self.pool.submit(_call_elsewhere, function, task, Mark(self.marks, self.stage, number), self.names[number])
+        except BrokenExecutor as error:
+            raise self.died(number) from error
+        self.pending.append((future, number))
+        self.watch.look()
+
+    def result(self) -> Any:
+        """Wait for the first task."""
+        future, number = self.pending.popleft()
+        try:
+            return _call(lambda waiting: waiting.result(), future, self.stage, self.names[number])
+        except StepError as error:
+            cause = error.__cause__
+            # KilledWorker is a class of dask, which is not a dependency
+            if isinstance(cause, BrokenExecutor) or type(cause).__name__ == "KilledWorker":
+                raise self.died(number) from cause
+            raise
+
+    def died(self, number: int) -> StepError:
+        """Error for a worker process that died; `number` is the task that was waited for."""
+        found = [] if self.marks is None else unfinished(self.marks, self.stage, self.names, self.watch.dead())
+        if not found or self.names[number] in found:
+            found = [self.names[number]]
+        what = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        return StepError(
+            f"{self.stage}: a worker process died while it worked on {what}",
+            hint="it was killed or ran out of memory: lower the number of workers, or run without an executor",
+            step=self.stage,
+            frame=found[0],
+        )
+
+    def give_up(self) -> None:
+        """Begin nothing more, and wait for what runs: it writes to the scratch folder, which may go away now."""
+        running = [future for future, _ in self.pending if not future.cancel()]
+        if running:
+            wait(running, timeout=WAIT_SECONDS)
+
+
+def _call_elsewhere(function: Callable[[T], R], task: T, mark: Mark, name: str) -> R:
+    """Run a task in another process; whatever it raises becomes one of our exceptions there, because others may not survive the way back."""
+    with mark:
+        return _call(function, task, mark.stage, name)
 
 
 def _call(function: Callable[[T], R], task: T, stage: str, name: str) -> R:
@@ -223,29 +278,8 @@ def _call(function: Callable[[T], R], task: T, stage: str, name: str) -> R:
             f"{stage}: out of memory on {name}", hint="lower max_memory or jobs, or use a machine with more memory", step=stage, frame=name
         ) from error
     except Exception as error:
-        raise StepError(f"{stage} failed on {name}: {type(error).__name__}: {error}", step=stage, frame=name) from error
-
-
-def _result(future: Future[R], name: str, *, stage: str, died: Callable[[], Sequence[str]]) -> R:
-    try:
-        return _call(lambda waiting: waiting.result(), future, stage, name)
-    except StepError as error:
-        cause = error.__cause__
-        if isinstance(cause, BrokenExecutor):
-            raise _worker_died(stage, died() or [name]) from cause
-        if type(cause).__name__ == "KilledWorker":  # dask's own class; dask is not a dependency
-            raise _worker_died(stage, [name]) from cause
-        raise
-
-
-def _worker_died(stage: str, frames: Sequence[str]) -> StepError:
-    what = ", ".join(frames[:3]) + (f" and {len(frames) - 3} more" if len(frames) > 3 else "")
-    return StepError(
-        f"{stage}: a worker process died while it worked on {what}",
-        hint="it was killed or ran out of memory: lower the number of workers, or run without an executor",
-        step=stage,
-        frame=frames[0],
-    )
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StepError(f"{stage} failed on {name}: {text}", step=stage, frame=name) from error
 
 
 def describe_executor(executor: Any) -> str:

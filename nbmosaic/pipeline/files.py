@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbmosaic.errors import FormatError, InputError
+from nbmosaic.errors import InputError
 from nbmosaic.pipeline.products import Frames, Grid, Mosaic, Product, Table
 from nbmosaic.pipeline.quicklook import Picture
 
@@ -53,9 +53,8 @@ def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
     """
     from nbmosaic.io.output import check_output
 
-    target = Path(path)
+    target = check_output(path, overwrite=overwrite)
     name = target.name.lower()
-    check_output(target, overwrite=overwrite)
     if name.endswith(IMAGE_SUFFIXES):
         _save_mosaic(_as_mosaic(product, path), target, overwrite=overwrite)
     elif name.endswith(TABLE_SUFFIXES):
@@ -63,12 +62,12 @@ def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
     elif name.endswith(TEMPLATE_SUFFIXES):
         if not isinstance(product, Grid):
             raise InputError(f"{type(product).__name__} is not a grid: it cannot be saved as {path}", hint="save it as .tbl or .csv")
-        _replace(target, product.text.encode("ascii"))
+        _replace(target, product.text.encode("ascii"), overwrite=overwrite)
     elif name.endswith(".png"):
         from nbmosaic.pipeline.quicklook import picture
 
         drawn = product if isinstance(product, Picture) else picture(product, kind=None, width=8)
-        _replace(target, drawn.png)
+        _replace(target, drawn.png, overwrite=overwrite)
     else:
         raise InputError(f"{path} has no known ending", hint="use .fits, .png, .hdr, .tbl, .csv or .ecsv")
     return product
@@ -98,6 +97,7 @@ def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
         cards=provenance_cards(mosaic.provenance),
         history=provenance_lines(mosaic.provenance),
         overwrite=overwrite,
+        spare_cards=0,
     ) as writer:
         for y in range(0, mosaic.shape[0], 128):
             rows = slice(y, y + 128)
@@ -119,11 +119,8 @@ def _save_table(product: Product, target: Path, *, overwrite: bool) -> None:
     write_table(target, table, overwrite=overwrite)
 
 
-def _replace(target: Path, content: bytes) -> None:
-    part = target.with_name(f".{target.name}.part")
-    try:
+def _replace(target: Path, content: bytes, *, overwrite: bool) -> None:
+    from nbmosaic.io.output import replacing
+
+    with replacing(target, overwrite=overwrite, needed=len(content)) as part:
         part.write_bytes(content)
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise FormatError(f"cannot write {target}: {error.strerror}", hint="choose another folder", path=str(target)) from error

@@ -10,7 +10,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from nbmosaic.errors import NbmosaicWarning
 from nbmosaic.pipeline import stages
 from nbmosaic.pipeline.execution import Execution, NoProgress, Progress, parse_memory
 from nbmosaic.pipeline.recipe import Recipe, Step
@@ -116,8 +115,8 @@ def mosaic(
             progress=progress if progress is not None else NoProgress(),
         ),
     )
-    for message in run.warnings:
-        warnings.warn(message, NbmosaicWarning, stacklevel=2)
+    for warning in run.caught:
+        warnings.warn(warning, stacklevel=2)
     return run
 
 

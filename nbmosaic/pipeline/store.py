@@ -75,6 +75,10 @@ class ScratchFolder:
             ) from error
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
+    def remove(self) -> None:
+        """Remove the folder now."""
+        self._finalizer()
+
 
 @dataclass(frozen=True)
 class _Stored:
@@ -145,6 +149,16 @@ class FrameStore:
             if planes:
                 write_frame(self.folder, index, ProjectedFrame(box=stored.box, **planes))  # type: ignore[arg-type]
         self._kept = 0
+
+    def discard(self) -> None:
+        """Forget all frames and remove their files."""
+        with self._lock:
+            self._known.clear()
+            self._memory.clear()
+            self._kept, self._folder = 0, None
+            if self._scratch is not None:
+                self._scratch.remove()
+                self._scratch = None
 
     def read(self, index: int, plane: str, box: PixelBox) -> Float32Array | None:
         """Pixels of `box` (inside the frame's own box) of one plane; None if the frame has no such plane. Do not write into it."""

@@ -1,0 +1,54 @@
+"""Frames that misbehave when they are loaded; importable by worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nbmosaic.pipeline.products import Frames
+
+__all__ = ["FailingSource", "KillingSource", "StoppingSource", "UnpicklableError", "with_source"]
+
+
+class UnpicklableError(Exception):
+    """An exception that cannot be rebuilt from its arguments, as those of many libraries."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} of {second} blocks are bad")
+
+
+@dataclass(frozen=True)
+class KillingSource:
+    """Kills the process that loads it, as the system does when memory runs out; never the one that made it."""
+
+    owner: int
+
+    def load(self, out: Any = None) -> Any:
+        if os.getpid() == self.owner:
+            raise AssertionError("loaded in the process of the test")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class FailingSource:
+    """Raises an exception of nobody we know."""
+
+    def load(self, out: Any = None) -> Any:
+        raise UnpicklableError(3, 7)
+
+
+@dataclass(frozen=True)
+class StoppingSource:
+    """The user presses stop while this frame is loaded."""
+
+    def load(self, out: Any = None) -> Any:
+        raise KeyboardInterrupt
+
+
+def with_source(frames: Frames, index: int, source: Any) -> Frames:
+    """The frames, one of them with another source."""
+    infos = list(frames.infos)
+    infos[index] = replace(infos[index], source=source)
+    return Frames(tuple(infos))
