@@ -114,14 +114,11 @@ def _run_projections(
 
 
 def _task(index: int, info: FrameInfo, grid: MosaicGrid, box: PixelBox, common: dict[str, Any]) -> ProjectTask:
+    from nbmosaic.core.geometry.corners import corner_map
     from nbmosaic.core.geometry.pixmap import fit_pixel_map
 
     forward = fit_pixel_map(grid.wcs, info.wcs, box, info.shape, source_shape=grid.shape)
-    backward = None
-    if common["method"] == "exact":
-        ny, nx = info.shape
-        corners = PixelBox(0, ny + 1, 0, nx + 1)
-        backward = fit_pixel_map(info.wcs, grid.wcs, corners, grid.shape, offset=-0.5, source_shape=info.shape)
+    backward = corner_map(info.wcs, info.shape, grid, box) if common["method"] == "exact" else None
     return ProjectTask(index=index, name=info.name, source=info.source, shape=info.shape, forward=forward, backward=backward, **common)
 
 
