@@ -25,6 +25,8 @@ __all__ = ["project_frames"]
 
 KEPT_FRACTION = 0.5
 """Part of the memory budget for projected frames that stay in memory; the rest is for buffers of the threads."""
+LARGEST_GROWTH = 16
+"""A frame is projected whole unless that makes this many times more pixels than the frame and the grid have."""
 NO_OVERLAP_WITH_GRID = "outside the grid of the mosaic"
 NO_VALID_PIXEL = "no valid pixel"
 
@@ -129,6 +131,9 @@ def _frame_boxes(frames: Frames, grid: MosaicGrid) -> tuple[dict[int, PixelBox],
     skipped: list[tuple[str, str]] = []
     for index, info in enumerate(frames.infos):
         box = frame_box(grid.wcs, info.wcs, info.shape, grid_shape=grid.shape)
+        if box is not None and box.size > LARGEST_GROWTH * max(grid.box.size, info.shape[0] * info.shape[1]):
+            # pixels so much larger than the grid's that the whole frame would not fit any disk: keep the grid and as much again around it
+            box = frame_box(grid.wcs, info.wcs, info.shape, grid_shape=grid.shape, within=grid.box.expand(max(grid.shape)))
         if box is None or box.intersection(grid.box).empty:
             skipped.append((info.name, NO_OVERLAP_WITH_GRID))
         else:
