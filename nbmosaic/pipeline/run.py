@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.errors import CellError, ConfigError, MosaicCancelled, NbmosaicError, NbmosaicWarning, StepError
+from nbmosaic.errors import (
+    CellError,
+    ConfigError,
+    HeaderTemplateError,
+    MosaicCancelled,
+    NbmosaicError,
+    NbmosaicWarning,
+    StepError,
+    TableFormatError,
+)
 from nbmosaic.pipeline.code import python_code
 from nbmosaic.pipeline.execution import Execution
 from nbmosaic.pipeline.notes import RunNotes, noted
@@ -210,6 +219,9 @@ class _Books:
         """Note a failed step; the error gets the place in the cell and the run so far."""
         step = self.recipe.steps[number]
         self.records[number] = replace(self.records[number], state="failed", seconds=time.perf_counter() - began, error=text)
+        if step.line is not None and isinstance(error, HeaderTemplateError | TableFormatError):
+            # these have the line of their file, which is not the line of the cell
+            error.context |= {f"file_{key}": error.context.pop(key) for key in ("line", "text", "column") if key in error.context}
         error.context.setdefault("line", step.line)
         error.context.setdefault("text", step.text)
         error.context.setdefault("stage", step.stage)

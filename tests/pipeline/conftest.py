@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import concurrent.futures
+import multiprocessing
+
 import pytest
 
 import nbmosaic
@@ -27,3 +30,10 @@ def clean_field(tmp_path_factory):
 def done(field):
     """One finished run, not to be changed."""
     return nbmosaic.mosaic(field.folder, jobs=1)
+
+
+@pytest.fixture(scope="session")
+def pool():
+    """A process pool of two workers, kept for all tests because starting one takes seconds."""
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
+        yield pool

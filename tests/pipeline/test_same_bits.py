@@ -112,15 +112,16 @@ def test_the_grid_does_not_depend_on_the_order(field, alone):
     assert grid.text == alone["header"].text
 
 
-@pytest.mark.parametrize("start", ["forkserver", "spawn"])
-def test_process_pools(field, start, done):
-    context = multiprocessing.get_context(start)
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+def test_process_pool_from_a_fork_server(field, pool, done):
+    assert_same(nbmosaic.mosaic(field.folder, executor=pool), done)
+    projected = nbmosaic.project(done["images"], done["header"])  # in memory here, then the pool has to see it
+    pairs = nbmosaic.overlaps(projected, executor=pool)
+    pd.testing.assert_frame_equal(pairs.table, done.table("overlaps"), check_exact=True)
+
+
+def test_process_pool_of_spawned_workers(field, done):
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert_same(nbmosaic.mosaic(field.folder, executor=pool), done)
-        frames, grid = done["images"], done["header"]
-        projected = nbmosaic.project(frames, grid)  # in memory here, then the pool has to see it
-        pairs = nbmosaic.overlaps(projected, executor=pool)
-        pd.testing.assert_frame_equal(pairs.table, done.table("overlaps"), check_exact=True)
 
 
 @pytest.mark.slow

@@ -68,18 +68,17 @@ def test_a_killed_worker_of_dask(done, tmp_path):
         assert list(scratch.iterdir()) == []
 
 
-def test_a_frame_that_cannot_be_loaded(done, tmp_path):
+def test_a_frame_that_cannot_be_loaded(done, pool, tmp_path):
     frames, grid = done["images"], done["header"]
     bad = with_source(frames, 2, FailingSource())
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        for options in ({"jobs": 1}, {"jobs": 3}, {"executor": pool}):
-            with pytest.raises(StepError) as caught:
-                nbmosaic.project(bad, grid, scratch=str(tmp_path), max_memory="1MB", **options)
-            assert caught.value.message == f"project failed on {frames.names[2]}: UnpicklableError: 3 of 7 blocks are bad"
-            assert caught.value.context["frame"] == frames.names[2]
-            assert list(tmp_path.iterdir()) == [], "scratch files are removed while the error is alive"
-            assert our_threads() == []
-        assert len(nbmosaic.project(frames, grid, executor=pool)) == 6, "the pool is still good"
+    for options in ({"jobs": 1}, {"jobs": 3}, {"executor": pool}):
+        with pytest.raises(StepError) as caught:
+            nbmosaic.project(bad, grid, scratch=str(tmp_path), max_memory="1MB", **options)
+        assert caught.value.message == f"project failed on {frames.names[2]}: UnpicklableError: 3 of 7 blocks are bad"
+        assert caught.value.context["frame"] == frames.names[2]
+        assert list(tmp_path.iterdir()) == [], "scratch files are removed while the error is alive"
+        assert our_threads() == []
+    assert len(nbmosaic.project(frames, grid, executor=pool)) == 6, "the pool is still good"
 
 
 def recipe(frames):
@@ -143,11 +142,10 @@ def check_stopped(error, scratch, stage):
     assert list(scratch.iterdir()) == []
 
 
-def test_stopped_while_a_pool_works(done, tmp_path):
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        execution = Execution(executor=pool, scratch=tmp_path, progress=Presses("project"))
-        with pytest.raises(MosaicCancelled) as caught:
-            run_recipe(recipe(done["images"]), execution=execution)
-        assert list(tmp_path.iterdir()) == []
-        assert "run" in caught.value.context
-        assert len(nbmosaic.project(done["images"], done["header"], executor=pool)) == 6
+def test_stopped_while_a_pool_works(done, pool, tmp_path):
+    execution = Execution(executor=pool, scratch=tmp_path, progress=Presses("project"))
+    with pytest.raises(MosaicCancelled) as caught:
+        run_recipe(recipe(done["images"]), execution=execution)
+    assert list(tmp_path.iterdir()) == []
+    assert "run" in caught.value.context
+    assert len(nbmosaic.project(done["images"], done["header"], executor=pool)) == 6
