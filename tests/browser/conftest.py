@@ -1,0 +1,213 @@
+"""A JupyterLab server in a temporary folder, and headless Chromium to look at it.
+
+Nothing here is imported at the top that only the extra ``browser`` brings: the default run collects these tests and deselects them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+FLAGS = (
+    "--no-sandbox",  # Chromium refuses its sandbox to root, and tests often run as root in a container
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",  # /dev/shm has 64 MB in many containers
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+    "--proxy-server=direct://",
+    "--proxy-bypass-list=*",
+    # Every name but the own machine fails at once: a page that needs the internet is found out.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+PATIENCE = float(os.environ.get("NBMOSAIC_BROWSER_TIMEOUT", "180"))
+"""Seconds before a wait gives up. Waits poll, so a long limit costs nothing unless something is broken; kernels may have to be compiled."""
+
+SETTINGS = {
+    # "Would you like to receive official Jupyter news?" covers the corner of the page.
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    # Cells out of sight would otherwise be taken out of the page.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip, or fail where the browser is promised to be there."""
+    if os.environ.get("NBMOSAIC_BROWSER") == "required":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab server."""
+
+    base: str
+    token: str
+    folder: Path
+
+    def address(self, name: str) -> str:
+        """Address of a notebook, without the layout that an earlier visit left."""
+        return f"{self.base}/lab/tree/{name}?reset&token={self.token}"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A page with everything that went wrong on it."""
+
+    page: Page
+    lab: Lab
+    pictures: Path
+    problems: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Note errors of the console, uncaught exceptions and failed requests."""
+        self.page.on("console", lambda message: self.problems.append(f"console: {message.text}") if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
+        self.page.on("requestfailed", lambda request: self.problems.append(f"request: {request.url} {request.failure}"))
+
+    def open(self, name: str) -> None:
+        """Open a notebook and wait for its kernel."""
+        from playwright.sync_api import expect
+
+        self.page.goto(self.lab.address(name))
+        # The indicator in the notebook's toolbar says "idle" before the kernel is even connected; the status bar does not.
+        expect(self.page.locator("#jp-main-statusbar")).to_contain_text("| Idle")
+
+    def command(self, name: str, **arguments: object) -> None:
+        """Carry out a command of JupyterLab and wait for its end."""
+        self.page.evaluate("([name, arguments]) => window.jupyterapp.commands.execute(name, arguments)", [name, arguments])
+
+    def picture(self, name: str) -> None:
+        """Keep what the page looks like."""
+        self.page.screenshot(path=self.pictures / f"{name}.png")
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """Environment of the server: nothing of the user's configuration, no proxies."""
+    kept = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    folders = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+        "MPLCONFIGDIR": "matplotlib",
+    }
+    return kept | {name: str(root / folder) for name, folder in folders.items()} | {"NO_PROXY": "*", "JUPYTER_PLATFORM_DIRS": "1"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with opener.open(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    state = f"ended with {server.returncode}" if server.returncode is not None else f"did not answer in {PATIENCE:.0f} s"
+    pytest.fail(f"JupyterLab {state}:\n{log.read_text()[-3000:]}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program."""
+    for package in ("playwright", "jupyterlab"):
+        if importlib.util.find_spec(package) is None:
+            missing(f"{package} is not installed: pip install nbmosaic[browser]")
+    program = os.environ.get("NBMOSAIC_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        missing("Chromium is not installed: apt-get install chromium fonts-dejavu-core, or name it in NBMOSAIC_CHROMIUM")
+    return program
+
+
+@pytest.fixture(scope="session")
+def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One server for all tests, on the loopback with a random token."""
+    root = tmp_path_factory.mktemp("lab")
+    for name, settings in SETTINGS.items():
+        file = root / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings))
+    folder, log = root / "work", root / "server.log"
+    folder.mkdir()
+    port, token = _free_port(), secrets.token_hex(16)
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
+        *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", "--ServerApp.terminals_enabled=False"),
+        *(f"--IdentityProvider.token={token}", "--LabApp.news_url=None", "--LabApp.extension_manager=readonly"),
+        "--LabApp.expose_app_in_browser=True",  # window.jupyterapp: themes are changed by command
+    ]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=folder, env=_environment(root), stdout=output, stderr=subprocess.STDOUT)
+    try:
+        lab = Lab(f"http://127.0.0.1:{port}", token, folder)
+        _wait_for(f"{lab.base}/api?token={token}", server, log)
+        yield lab
+    finally:
+        server.terminate()  # its kernels go with it
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture(scope="module")
+def visit(lab: Lab, chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
+    """A browser with a fresh profile. Pictures of the page go to the folder NBMOSAIC_PICTURES, if that is set."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=1000 * PATIENCE)  # it has a limit of its own, 5 s, that the page's does not change
+    root = tmp_path_factory.mktemp("browser")
+    pictures = Path(os.environ.get("NBMOSAIC_PICTURES", root))
+    pictures.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            root / "profile",
+            executable_path=chromium,
+            headless=True,
+            args=list(FLAGS),
+            viewport={"width": 1200, "height": 1750},  # the whole notebook is in the pictures
+            device_scale_factor=1,
+            reduced_motion="reduce",
+            color_scheme="light",
+        )
+        page = context.pages[0]
+        page.set_default_timeout(1000 * PATIENCE)
+        visit = Visit(page, lab, pictures)
+        visit.watch()
+        yield visit
+        context.close()
