@@ -114,6 +114,8 @@ def _literal(value: Any, imports: set[str]) -> str:
     if isinstance(value, Path):
         imports.add("from pathlib import Path")
         return f"Path({str(value)!r})"
+    if hasattr(value, "dtype") and not getattr(value, "ndim", 1):  # a number of numpy: its repr needs numpy's names
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     if isinstance(value, tuple):

@@ -6,6 +6,7 @@ process pool or ``dask.distributed.Client.get_executor()`` runs the same functio
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
@@ -98,12 +99,12 @@ def parse_memory(value: float | str | None) -> int:
     if isinstance(value, int | float):
         number = float(value)
     else:
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)i?b?\s*", value.lower())
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([kmgt]?)i?b?\s*", value.lower())
         if match is None:
             raise ConfigError(f"max_memory cannot be {value!r}", hint="write bytes, or a number with a unit such as 500MB or 2GB")
         number = float(match[1]) * _UNITS[match[2]]
-    if not number >= 1e6:
-        raise ConfigError(f"max_memory {value!r} is less than 1 MB", hint="write bytes, or a number with a unit such as 500MB or 2GB")
+    if not 1e6 <= number < math.inf:
+        raise ConfigError(f"max_memory cannot be {value!r}: at least 1 MB", hint="write bytes, or a number with a unit such as 500MB or 2GB")
     return int(number)
 
 

@@ -123,14 +123,26 @@ def pair_task(task: PairTask) -> OverlapFit:
     )
 
 
-def overlaps_of_table(table: pd.DataFrame) -> Overlaps:
+ERRORS_UP_TO = 2000
+"""Frames for which standard errors are computed unless it is said: they take 2 s for 1000."""
+
+
+def overlaps_of_table(table: pd.DataFrame, *, errors: bool | None = None) -> Overlaps:
     """Overlaps from a fits table: with its pixel moments where it has them, else with the moments of Montage's boxes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Montage's columns; ours, if it has them.
+    errors : bool, optional
+        Whether standard errors will be asked for: they need the regions that three frames share, here from the rectangles of the overlaps.
 
     Raises
     ------
     InputError
         A column is missing or holds something that is not a number.
     """
+    from nbmosaic.core.matching.rectangle_coverage import cells_of_rectangles
     from nbmosaic.pipeline.tables import planes_of_table
 
     planes, origin = planes_of_table(table)
@@ -139,7 +151,12 @@ def overlaps_of_table(table: pd.DataFrame) -> Overlaps:
     for side in ("plus", "minus"):
         if f"{side}_name" in table.columns:
             names.update(zip((int(i) for i in table[side]), (str(n) for n in table[f"{side}_name"]), strict=True))
-    return Overlaps(planes=planes, cells=CoverageCells(), names=names, boxes=_boxes_of_planes(planes), origin=origin)
+    cells = CoverageCells()
+    if errors if errors is not None else len(indices) <= ERRORS_UP_TO:
+        compact = planes.replace(plus=np.searchsorted(indices, planes.plus), minus=np.searchsorted(indices, planes.minus))
+        cells = cells_of_rectangles(compact, len(indices))
+        cells = replace(cells, members=tuple(tuple(int(indices[k]) for k in members) for members in cells.members))
+    return Overlaps(planes=planes, cells=cells, names=names, boxes=_boxes_of_planes(planes), origin=origin)
 
 
 def _boxes_of_planes(planes: OverlapPlanes) -> dict[int, PixelBox]:
@@ -190,7 +207,7 @@ def solve(
         exclude=excluded_rows(exclude, overlaps),
         slope_prior=slope_prior,
         robust=robust,
-        errors=errors if errors is not None else len(indices) <= 2000,
+        errors=errors if errors is not None else len(indices) <= ERRORS_UP_TO,
         cells=cells,
         keys=[overlaps.names[int(index)] for index in indices],
     )

@@ -356,7 +356,7 @@ def background(
     robust : bool
         Give overlaps that disagree with the rest less weight.
     errors : bool, optional
-        Compute standard errors; None: for up to 2000 frames.
+        Compute standard errors; None: for up to 2000 frames. From a table they are good to some per cent.
 
     Returns
     -------
@@ -371,7 +371,7 @@ def background(
     from nbmosaic.pipeline.matching import overlaps_of_table, solve
 
     if not isinstance(overlaps, Overlaps):
-        overlaps = overlaps_of_table(overlaps.table if isinstance(overlaps, Table) else overlaps)
+        overlaps = overlaps_of_table(overlaps.table if isinstance(overlaps, Table) else overlaps, errors=errors)
     references = [reference] if isinstance(reference, int | str) else list(reference)
     pairs = [exclude] if isinstance(exclude, str) else list(exclude)
     if slope_prior is not None and not slope_prior > 0:
@@ -587,8 +587,9 @@ def show(product: Product, *, kind: str | None = None, width: int = 8) -> Produc
     product : Product
         What to show.
     kind : str, optional
-        Which picture; default: the one that suits the product. A mosaic has ``image`` and ``coverage``, a background ``planes``, ``network``,
-        ``errors`` and ``residuals``, frames have ``footprints``.
+        Which picture; default: the one that suits the product. A mosaic has ``image`` and ``coverage``; a background ``planes``, ``network``,
+        ``errors``, ``residuals`` and, of few frames, ``planes3d``; overlaps have ``network``; frames ``footprints``, and once they are projected
+        ``coverage``, too.
     width : int
         Width of the figure in inches.
 
