@@ -18,12 +18,12 @@ def html_formatter(magics: Any) -> Callable[[Any], str]:
     """
 
     def draw(product: Any) -> str:
-        from nbmosaic.views.html import fragment, frame_html
+        from nbmosaic.pipeline.quicklook import product_html
 
         if not _is_table(product, "_repr_html_") or magics.displaylimit == type(magics).displaylimit.default_value:
             return str(product._repr_html_())
         try:
-            return str(fragment(frame_html(product.table, limit=magics.displaylimit, title=product.title), fallback=repr(product)))
+            return product_html(product, limit=magics.displaylimit)
         except Exception:  # noqa: BLE001 - a repr must not raise: the cell would fail
             return str(product._repr_html_())
 
@@ -40,13 +40,12 @@ def text_formatter(magics: Any) -> Callable[[Any, Any, bool], None]:
     """
 
     def draw(product: Any, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython calls it so
-        from nbmosaic.views.text import table_text
+        from nbmosaic.pipeline.quicklook import product_text
 
         text = "..." if cycle else repr(product)
         if not cycle and _is_table(product, "__repr__") and magics.displaylimit != type(magics).displaylimit.default_value:
             try:
-                rows = list(product.table.head(magics.displaylimit).itertuples(index=False, name=None))
-                text = table_text(rows, list(map(str, product.table.columns)), title=product.title, limit=None, total=len(product.table))
+                text = product_text(product, limit=magics.displaylimit)
             except Exception:  # noqa: BLE001 - a repr must not raise: the cell would fail
                 text = repr(product)
         printer.text(text)

@@ -162,6 +162,6 @@ def _report(run: Run, pictures: dict[str, bytes], errors: tuple[float, float]) -
 def _log_table(run: Run) -> Any:
     import pandas as pd
 
-    return pd.DataFrame(
-        [{"stage": r.step.stage, "in": r.n_in, "out": r.n_out, "result": r.key, "seconds": round(r.seconds, 2)} for r in run.log]
-    )
+    rows = [{"stage": r.step.stage, "in": r.n_in, "out": r.n_out, "result": r.key, "seconds": round(r.seconds, 2)} for r in run.log]
+    # nullable integers: with a missing count among them the counts would become 9.0
+    return pd.DataFrame(rows).astype({"in": "Int64", "out": "Int64"}).set_index("stage")

@@ -9,69 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, Float32Array
-from nbmosaic.types import (
-    BackgroundModel,
-    CoverageCells,
-    FrameInfo,
-    MosaicGrid,
-    OverlapFlag,
-    OverlapPlanes,
-    PixelBox,
-    ProjectedFrame,
-    ProjectedInfo,
-)
+from nbmosaic.pipeline.matched_products import Background, Corrected, Overlaps
+from nbmosaic.pipeline.product import Product
+from nbmosaic.types import FrameInfo, MosaicGrid, ProjectedFrame, ProjectedInfo
 
 if TYPE_CHECKING:
     import pandas as pd
     from astropy.wcs import WCS
 
+    from nbmosaic.pipeline.quicklook import Picture
     from nbmosaic.pipeline.store import FrameStore
 
 __all__ = ["Background", "Corrected", "Frames", "Grid", "Mosaic", "Overlaps", "Product", "Projected", "Table"]
-
-
-class Product:
-    """Base of what stages return: text, HTML and a picture, none of which ever raises."""
-
-    @property
-    def title(self) -> str:
-        """One line that says what the product is."""
-        return type(self).__name__
-
-    @property
-    def key_number(self) -> str:
-        """The number that a line of a run shows."""
-        return ""
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The product as a DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame()
-
-    def __repr__(self) -> str:
-        from nbmosaic.pipeline.quicklook import product_text
-
-        try:
-            return product_text(self.title, self.table)
-        except Exception as error:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
-            return f"<{type(self).__name__}: {type(error).__name__}: {error}>"
-
-    def _repr_html_(self) -> str:
-        from nbmosaic.pipeline.quicklook import product_html
-
-        try:
-            return product_html(self.title, self.table)
-        except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
-            from nbmosaic.pipeline.quicklook import preformatted
-
-            return preformatted(repr(self))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,6 +39,20 @@ class Frames(Product):
     skipped : tuple of (str, str)
         Names of inputs left out, and why.
     """
+
+    row_column: ClassVar[str] = "cntr"
+    shown_columns: ClassVar[tuple[str, ...]] = (
+        "name",
+        "naxis1",
+        "naxis2",
+        "ra",
+        "dec",
+        "ctype1",
+        "crota2",
+        "unit",
+        "exptime",
+        "flux_scale",
+    )
 
     infos: tuple[FrameInfo, ...]
     skipped: tuple[tuple[str, str], ...] = ()
@@ -132,6 +100,8 @@ class Grid(Product):
     grid : MosaicGrid
         WCS and shape.
     """
+
+    row_column: ClassVar[str] = "card"
 
     grid: MosaicGrid
 
@@ -196,6 +166,9 @@ class Projected(Product):
         Frames left out, and why.
     """
 
+    row_column: ClassVar[str] = "cntr"
+    shown_columns: ClassVar[tuple[str, ...]] = ("name", "xmin", "xmax", "ymin", "ymax", "nvalid", "map_error_pix", "noise_gain", "planes")
+
     frames: Frames
     grid: MosaicGrid
     infos: tuple[ProjectedInfo, ...]
@@ -218,6 +191,55 @@ class Projected(Product):
     def frame(self, index: int) -> ProjectedFrame:
         """Pixels of the frame with this index."""
         return self.store.frame(self.info(index))
+
+    @property
+    def unit(self) -> str:
+        """Unit of the frames, if they agree."""
+        units = {str(self.frames.infos[info.index].meta.get("unit") or "") for info in self.infos}
+        return units.pop() if len(units) == 1 else ""
+
+    def plot_overlap(self, overlaps: Overlaps, row: int, *, figure: Any = None) -> tuple[Any, ...]:
+        """Draw an overlap: difference, fitted plane, what is left, histogram.
+
+        Parameters
+        ----------
+        overlaps : Overlaps
+            The overlaps of these frames.
+        row : int
+            Row of the overlaps' table.
+        figure : matplotlib.figure.Figure, optional
+            Where to draw; default: a new figure.
+
+        Returns
+        -------
+        tuple of matplotlib.axes.Axes
+            The four axes. `overlap_picture` gives the same as a picture that shows itself in a notebook.
+        """
+        from nbmosaic.pipeline.quicklook import draw_overlap
+
+        axes, _ = draw_overlap(self, overlaps, row, figure=figure)
+        return axes
+
+    def overlap_picture(self, overlaps: Overlaps, row: int, *, width: int = 8) -> Picture:
+        """Picture of an overlap: difference, fitted plane, what is left, histogram.
+
+        Parameters
+        ----------
+        overlaps : Overlaps
+            The overlaps of these frames.
+        row : int
+            Row of the overlaps' table.
+        width : int
+            Width in inches.
+
+        Returns
+        -------
+        Picture
+            Shows itself in a notebook.
+        """
+        from nbmosaic.pipeline.quicklook import overlap_picture
+
+        return overlap_picture(self, overlaps, row, width=width)
 
     @property
     def title(self) -> str:
@@ -255,165 +277,6 @@ class Projected(Product):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Overlaps(Product):
-    """Plane fits of the differences of overlapping frames.
-
-    Attributes
-    ----------
-    planes : OverlapPlanes
-        The fits, one row a pair.
-    cells : CoverageCells
-        Regions covered by three or more frames (for standard errors).
-    names : mapping of int to str
-        Names of the frames by index.
-    boxes : mapping of int to PixelBox
-        Boxes of the frames on the grid.
-    origin : tuple of float
-        ``(CRPIX1, CRPIX2)`` of the template: origin of the planes in tables.
-    noise_gain : float
-        Typical `ProjectedInfo.noise_gain`.
-    """
-
-    planes: OverlapPlanes
-    cells: CoverageCells
-    names: Mapping[int, str]
-    boxes: Mapping[int, PixelBox]
-    origin: tuple[float, float]
-
-    def __len__(self) -> int:
-        return len(self.planes)
-
-    @property
-    def used(self) -> BoolArray:
-        """Rows that the background model uses."""
-        return (self.planes.flag & int(OverlapFlag.FEW_PIXELS | OverlapFlag.EXCLUDED)) == 0
-
-    @property
-    def title(self) -> str:
-        """Number of overlaps."""
-        n = int(self.used.sum())
-        rest = f", {len(self) - n} with too few pixels" if n != len(self) else ""
-        return f"{n} overlap{'s' * (n != 1)} of {len(self.names)} frames{rest}"
-
-    @property
-    def key_number(self) -> str:
-        """Median rms."""
-        if not self.used.any():
-            return "no overlap"
-        return f"median rms {np.median(self.planes.rms[self.used]):.3g}"
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """Montage's fits table, then standard errors, clipped counts and flags."""
-        from nbmosaic.pipeline.tables import overlap_table
-
-        return overlap_table(self.planes, self.names, self.origin)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Background(Product):
-    """The global background model.
-
-    Attributes
-    ----------
-    model : BackgroundModel
-        Planes, standard errors, components, residuals.
-    overlaps : Overlaps
-        What it was made from.
-    """
-
-    model: BackgroundModel
-    overlaps: Overlaps
-
-    def __len__(self) -> int:
-        return len(self.model)
-
-    @property
-    def title(self) -> str:
-        """Number of planes and groups, gauge."""
-        groups = self.model.n_components
-        apart = f" in {groups} groups that share no overlap" if groups > 1 else ""
-        kind = "planes" if self.model.slope else "levels"
-        return f"background {kind} of {len(self)} frame{'s' * (len(self) != 1)}{apart}; {self.model.gauge}"
-
-    @property
-    def key_number(self) -> str:
-        """Residual over the overlaps."""
-        used = self.model.weight > 0
-        if not used.any():
-            return "no overlap"
-        return f"residual {np.median(np.abs(self.model.residual_level[used])):.2g} median, {np.abs(self.model.residual_level[used]).max():.2g} max"
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """``id a b c`` as Montage's corrections table, then standard errors, component, name."""
-        from nbmosaic.pipeline.tables import background_table
-
-        return background_table(self.model, self.overlaps.names)
-
-    @cached_property
-    def residuals(self) -> pd.DataFrame:
-        """One row an overlap: difference before and after correction."""
-        from nbmosaic.pipeline.tables import residual_table
-
-        return residual_table(self.model, self.overlaps.planes, self.overlaps.names)
-
-    def plot(self, ax: Any = None) -> Any:
-        """Map of the corrections; returns Axes."""
-        from nbmosaic.pipeline.quicklook import frame_boxes
-        from nbmosaic.views.background_figures import plot_planes
-
-        boxes, _ = frame_boxes(self.overlaps)
-        return plot_planes(self.model.planes, boxes, origin=self.model.origin, ax=ax)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Corrected(Product):
-    """Projected frames with a background model to be subtracted when they are read.
-
-    Attributes
-    ----------
-    projected : Projected
-        The frames.
-    background : Background
-        The model.
-    """
-
-    projected: Projected
-    background: Background
-
-    def __len__(self) -> int:
-        return len(self.projected)
-
-    @property
-    def title(self) -> str:
-        """Number of frames corrected."""
-        return f"{len(self)} frame{'s' * (len(self) != 1)}, background subtracted when read"
-
-    @property
-    def key_number(self) -> str:
-        """Range of the levels subtracted."""
-        levels = self.background.model.level if len(self.background) else np.zeros(1)
-        return f"levels {float(np.min(levels)):.4g} to {float(np.max(levels)):.4g}"
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The table of the projected frames with the planes subtracted."""
-        planes = self.background.table[["id", "a", "b", "c", "level"]]
-        merged: pd.DataFrame = self.projected.table.merge(planes, left_on="cntr", right_on="id", how="left").drop(columns="id")
-        return merged
-
-    def frame(self, index: int) -> ProjectedFrame:
-        """Pixels of the frame with this index, background subtracted."""
-        from dataclasses import replace
-
-        from nbmosaic.core.matching.apply import subtract_plane
-
-        frame = self.projected.frame(index)
-        return replace(frame, data=subtract_plane(frame.data, frame.box, self.background.model, index))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class Mosaic(Product):
     """A mosaic.
 
@@ -436,6 +299,8 @@ class Mosaic(Product):
     provenance : mapping
         What made the mosaic.
     """
+
+    row_column: ClassVar[str] = "quantity"
 
     data: Float32Array
     wcs: WCS

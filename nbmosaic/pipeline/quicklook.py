@@ -9,38 +9,100 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmosaic._types import BoolArray, FloatArray, IntArray
-from nbmosaic.errors import ConfigError, FormatError
+from nbmosaic._types import AnyArray, BoolArray, FloatArray, IntArray
+from nbmosaic.errors import ConfigError, FormatError, InputError
 from nbmosaic.pipeline.products import Background, Frames, Mosaic, Overlaps, Product, Projected
 from nbmosaic.pipeline.recipe import choose
+from nbmosaic.types import PixelBox
 
 if TYPE_CHECKING:
     import pandas as pd
+    from astropy.wcs import WCS
 
     from nbmosaic.pipeline.run import Run, StepRecord
     from nbmosaic.views.rows import StageRow
 
-__all__ = ["Picture", "mosaic_html", "picture", "product_html", "product_text", "run_html", "run_text"]
+__all__ = [
+    "Picture",
+    "draw_overlap",
+    "mosaic_html",
+    "overlap_picture",
+    "picture",
+    "product_html",
+    "product_text",
+    "run_html",
+    "run_text",
+]
 
 PICTURE_WIDTH = 640
+MAX_PLANES_IN_SPACE = 12
+NAME_COLUMNS = ("name", "plus_name", "minus_name")
 
 
-def product_text(title: str, table: pd.DataFrame) -> str:
+def shown_table(product: Product, limit: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """First rows of the table of a product: the columns that are shown, and all others.
+
+    The useful columns come first, empty ones are dropped, whole numbers look whole, and folders that all names share are left out.
+    """
+    head = product.table.head(limit)
+    if product.row_column in head.columns:
+        head = head.set_index(product.row_column)
+    names = [name for name in product.shown_columns if name in head.columns] or list(head.columns)
+    filled = [name for name in names if not len(head) or (head[name].notna() & (head[name] != "")).any()]
+    columns: dict[str, Any] = {name: _whole_numbers(head[name]) for name in filled}
+    texts = [name for name in NAME_COLUMNS if name in columns]
+    folder = _common_folder([str(name) for text in texts for name in columns[text]])
+    for text in texts:
+        columns[text] = columns[text].map(lambda name: str(name)[len(folder) :])
+    return head[filled].assign(**columns), head[[name for name in head.columns if name not in filled]]
+
+
+def _whole_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Counts that a table holds as floating-point numbers, as integers."""
+    if column.dtype.kind != "f" or not (column.notna() & (column % 1 == 0)).all() or (column == 0).all():
+        return column
+    return column.astype("int64") if column.abs().max() < 2**53 else column
+
+
+def _common_folder(names: list[str]) -> str:
+    """Folders with which all names begin, with the separator."""
+    if not names:
+        return ""
+    first = names[0][: names[0].replace("\\", "/").rfind("/") + 1]
+    while first and not all(name.startswith(first) for name in names):
+        first = first[: first[:-1].replace("\\", "/").rfind("/") + 1]
+    return first
+
+
+def product_text(product: Product, *, limit: int = 8) -> str:
     """Title and the first rows of the table."""
     from nbmosaic.views.text import table_text
 
-    rows = list(table.head(8).itertuples(index=False, name=None))
-    if not len(table.columns):
-        return title
-    return table_text(rows, list(map(str, table.columns)), title=title, total=len(table))
+    shown, others = shown_table(product, limit)
+    if not len(shown.columns):
+        return product.title
+    heading, rows = _rows_of(shown.join(others))
+    return table_text(rows, heading, title=product.title, limit=None, total=len(product.table))
 
 
-def product_html(title: str, table: pd.DataFrame, *parts: Any) -> str:
+def product_html(product: Product, *parts: Any, limit: int = 10) -> str:
     """Title, the first rows of the table, and further parts."""
-    from nbmosaic.views.html import fragment, frame_html
+    from nbmosaic.views.html import fragment, note_html, table_html, title_html
 
-    body = frame_html(table, title=title) if len(table.columns) else title
-    return str(fragment(body, *parts, fallback=product_text(title, table), label=title))
+    shown, others = shown_table(product, limit)
+    body, note = None, None
+    if len(shown.columns):
+        heading, rows = _rows_of(shown)
+        body = table_html(rows, heading, units=product.column_units, limit=None, total=len(product.table))
+    if n := len(others.columns):
+        note = note_html(f"{n} more column{'s' * (n != 1)} in .table")
+    return str(fragment(title_html(product.title), body, note, *parts, fallback=product_text(product), label=product.title))
+
+
+def _rows_of(frame: pd.DataFrame) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Headings and rows, with the index as the first column."""
+    heading = [str(frame.index.name or "row"), *map(str, frame.columns)]
+    return heading, list(frame.itertuples(index=True, name=None))
 
 
 def preformatted(text: str) -> str:
@@ -52,12 +114,15 @@ def preformatted(text: str) -> str:
 
 def mosaic_alt(mosaic: Mosaic) -> str:
     """The mosaic in words."""
+    from nbmosaic.core.geometry.sky import centre_and_corners
     from nbmosaic.views.alt_text import alt_text_mosaic
 
     step = max(1, int(np.sqrt(mosaic.data.size / 1e6)))
     thin = np.asarray(mosaic.data[::step, ::step])
     blank = float(np.mean(~np.isfinite(thin))) if thin.size else 1.0
-    return str(alt_text_mosaic(mosaic.shape, mosaic.n_frames, blank))
+    ra, dec = (float(value) for value in centre_and_corners(mosaic.wcs, mosaic.shape)[0])
+    centre = (ra, dec) if np.isfinite([ra, dec]).all() else None
+    return str(alt_text_mosaic(mosaic.shape, mosaic.n_frames, blank, centre=centre))
 
 
 def mosaic_png(mosaic: Mosaic) -> bytes:
@@ -72,7 +137,7 @@ def mosaic_html(mosaic: Mosaic) -> str:
     from nbmosaic.views.html import image_tag
 
     try:
-        return product_html(mosaic.title, mosaic.table, image_tag(mosaic_png(mosaic), mosaic_alt(mosaic)))
+        return product_html(mosaic, image_tag(mosaic_png(mosaic), mosaic_alt(mosaic)))
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(mosaic))
 
@@ -88,6 +153,7 @@ def _rows(run: Run) -> list[StageRow]:
             outputs="" if record.n_out is None else str(record.n_out),
             key=record.key,
             seconds=record.seconds if record.state != "not run" else None,
+            detail=record.error,
         )
         for record in run.log
     ]
@@ -142,12 +208,23 @@ class Picture(Product):
 
         return str(fragment(image_tag(self.png, self.alt), fallback=self.alt, label="picture"))
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Text, HTML with the words beside the picture, and the picture: a front end shows the richest of them, once."""
+        bundle = {"text/plain": repr(self), "text/html": self._repr_html_(), "image/png": self.png}
+        wanted = [name for name in bundle if (not include or name in include) and name not in (exclude or ())]
+        words = {"image/png": {"alt": self.alt}} if "image/png" in wanted else {}
+        return {name: bundle[name] for name in wanted}, words
+
     def save(self, path: str) -> None:
         """Write the PNG."""
         try:
             Path(path).write_bytes(self.png)
         except OSError as error:
             raise FormatError(f"cannot write {path}: {error.strerror}", hint="choose another file", path=str(path)) from error
+
+
+Drawing = tuple[Any, str]
+"""Axes, and what they show in words."""
 
 
 def picture(product: Product, *, kind: str | None, width: int) -> Picture:
@@ -158,42 +235,120 @@ def picture(product: Product, *, kind: str | None, width: int) -> Picture:
     ConfigError
         There is no picture of this kind.
     """
-    from nbmosaic.views.figures import figure_png
-
+    if isinstance(product, Picture):
+        return product
     kinds = _kinds(product)
     if not kinds:
         raise ConfigError(f"there is no picture of {type(product).__name__}", hint="its table says it all")
     name = next(iter(kinds)) if kind is None else choose(kind, kinds, option="kind")
-    axes = kinds[name]()
-    png = figure_png(axes, width * 100)
-    return Picture(png, f"{name} of {product.title}")
+    return _pictured(kinds[name](), width)
 
 
-def _kinds(product: Product) -> dict[str, Callable[[], Any]]:
+def _pictured(drawing: Drawing, width: int) -> Picture:
+    from nbmosaic.views.figures import figure_png
+
+    axes, words = drawing
+    return Picture(figure_png(axes, width * 100), words)
+
+
+def overlap_picture(projected: Projected, overlaps: Overlaps, row: int, *, width: int = 8) -> Picture:
+    """The picture of one overlap: difference, fitted plane, what is left, histogram.
+
+    Raises
+    ------
+    InputError
+        There is no such row, or it was not fitted.
+    """
+    return _pictured(draw_overlap(projected, overlaps, row), width)
+
+
+def draw_overlap(projected: Projected, overlaps: Overlaps, row: int, *, figure: Any = None) -> tuple[tuple[Any, ...], str]:
+    """Draw one overlap; returns the four axes and what they show in words.
+
+    Raises
+    ------
+    InputError
+        There is no such row, it was not fitted, or its frames are not among those projected.
+    """
+    from nbmosaic.core.matching.apply import overlap_images
+    from nbmosaic.views.alt_text import alt_text_overlap
+    from nbmosaic.views.overlap_figures import plot_overlap
+
+    planes = overlaps.planes
+    if not 0 <= row < len(planes):
+        raise InputError(f"there is no overlap {row}", hint=f"overlaps are numbered 0 to {len(planes) - 1}")
+    ends = int(planes.plus[row]), int(planes.minus[row])
+    if not planes.n_pixels[row] > 0:
+        raise InputError(f"overlap {row}, of frames {ends[0]} and {ends[1]}, has too few pixels: it was not fitted", hint="choose another")
+    missing = [end for end in ends if end not in {info.index for info in projected.infos}]
+    if missing:
+        raise InputError(f"frame {missing[0]} is not among those projected", hint="give the frames that the overlaps were made of")
+    infos = [projected.info(end) for end in ends]
+    box = infos[0].box.intersection(infos[1].box)
+    (plus, minus), areas = ([projected.store.read(end, plane, box) for end in ends] for plane in ("data", "area"))
+    assert plus is not None
+    assert minus is not None
+    shown = overlap_images(plus, minus, box, planes, row, plus_area=areas[0], minus_area=areas[1])
+    names = (overlaps.names[ends[0]], overlaps.names[ends[1]])
+    level, rms = float(planes.level[row]), float(planes.rms[row])
+    axes = plot_overlap(
+        shown.difference, shown.plane, shown.kept, box=box, names=names, unit=overlaps.unit, rms=rms if rms > 0 else None, figure=figure
+    )
+    n_kept, n_valid = int(planes.n_pixels[row]), int(planes.n_valid[row])
+    return axes, str(alt_text_overlap(names, n_kept, n_valid - n_kept, level=level, rms=rms, unit=overlaps.unit))
+
+
+def _kinds(product: Product) -> dict[str, Callable[[], Drawing]]:
+    """Pictures that there are of a product, the one that suits it best first."""
     if isinstance(product, Mosaic):
-        return {"image": product.plot, "coverage": lambda: _coverage(product)}
+        return {"image": lambda: (product.plot(), mosaic_alt(product)), "coverage": lambda: _coverage(product.area, product.wcs)}
     if isinstance(product, Background):
-        return {
-            "planes": product.plot,
-            "network": lambda: _overlap_network(
-                product.overlaps, product.model.residual_level, product.model.weight == 0, "difference left after correction"
-            ),
-            "errors": lambda: _errors(product),
-            "residuals": lambda: _residuals(product),
-        }
+        return _background_kinds(product)
     if isinstance(product, Frames):
-        return {"footprints": product.plot}
+        return {"footprints": lambda: _footprints(product)}
     if isinstance(product, Projected):
-        return {"footprints": product.frames.plot}
+        return {"footprints": lambda: _footprints(product.frames), "coverage": lambda: _depth(product)}
     if isinstance(product, Overlaps):
-        return {"network": lambda: _overlap_network(product, product.planes.level, ~product.used, "difference of the frames")}
-    return {"picture": lambda: product} if isinstance(product, Picture) else {}
+        return {"network": lambda: _differences(product)}
+    return {}
 
 
-def _coverage(mosaic: Mosaic) -> Any:
+def _background_kinds(background: Background) -> dict[str, Callable[[], Drawing]]:
+    from nbmosaic.views.alt_text import alt_text_background
+
+    kinds: dict[str, Callable[[], Drawing]] = {
+        "planes": lambda: (background.plot(), alt_text_background(background.model, unit=background.unit)),
+        "network": lambda: _left_over(background),
+        "errors": lambda: _errors(background),
+        "residuals": lambda: _residuals(background),
+    }
+    if len(background) <= MAX_PLANES_IN_SPACE:
+        kinds["planes3d"] = lambda: _planes_in_space(background)
+    return kinds
+
+
+def _footprints(frames: Frames) -> Drawing:
+    from nbmosaic.views.alt_text import alt_text_footprints
+
+    return frames.plot(), alt_text_footprints(len(frames))
+
+
+def _coverage(area: AnyArray, wcs: WCS) -> Drawing:
+    from nbmosaic.views.alt_text import alt_text_coverage
     from nbmosaic.views.mosaic_figures import plot_coverage
 
-    return plot_coverage(mosaic.area, mosaic.wcs)
+    return plot_coverage(area, wcs), alt_text_coverage(area)
+
+
+def _depth(projected: Projected) -> Drawing:
+    """Number of frames on the grid, from the samples that are kept of each frame: no pixel is read."""
+    from nbmosaic.core.matching.apply import frame_depth
+
+    step = projected.coarse_step
+    wcs = projected.grid.wcs[::step, ::step]
+    box = PixelBox.of_shape(tuple(-(-n // step) for n in projected.grid.shape))  # type: ignore[arg-type]
+    depth = frame_depth([info.coarse for info in projected.infos], [info.coarse_box for info in projected.infos], box)
+    return _coverage(depth, wcs)
 
 
 def frame_boxes(overlaps: Overlaps) -> tuple[IntArray, list[int]]:
@@ -203,24 +358,60 @@ def frame_boxes(overlaps: Overlaps) -> tuple[IntArray, list[int]]:
     return np.array([[b.ymin, b.ymax, b.xmin, b.xmax] for b in boxes], dtype=np.int64).reshape(-1, 4), indices
 
 
-def _overlap_network(overlaps: Overlaps, differences: FloatArray, excluded: BoolArray, title: str) -> Any:
+def frame_numbers(overlaps: Overlaps) -> list[str]:
+    """Indices of the frames as labels: what `reference` and `exclude` take, and what the tables show."""
+    return [str(index) for index in sorted(overlaps.boxes)]
+
+
+def _network(overlaps: Overlaps, differences: FloatArray, excluded: BoolArray, label: str) -> Drawing:
+    from nbmosaic.views.alt_text import alt_text_network
     from nbmosaic.views.background_figures import plot_overlap_network
 
     boxes, indices = frame_boxes(overlaps)
     pairs = np.searchsorted(indices, np.stack([overlaps.planes.plus, overlaps.planes.minus], axis=1))
-    return plot_overlap_network(boxes, pairs, differences, excluded=excluded, title=title)
+    axes = plot_overlap_network(
+        boxes, pairs, differences, excluded=excluded, names=frame_numbers(overlaps), unit=overlaps.unit, label=f"|{label}|"
+    )
+    words = alt_text_network(len(boxes), differences[~excluded], n_excluded=int(excluded.sum()), unit=overlaps.unit, what=f"{label}s")
+    return axes, words
 
 
-def _errors(background: Background) -> Any:
+def _differences(overlaps: Overlaps) -> Drawing:
+    return _network(overlaps, overlaps.planes.level, ~overlaps.used, "difference")
+
+
+def _left_over(background: Background) -> Drawing:
+    return _network(background.overlaps, background.model.residual_level, background.model.weight == 0, "remaining difference")
+
+
+def _errors(background: Background) -> Drawing:
+    from nbmosaic.views.alt_text import alt_text_levels
     from nbmosaic.views.background_figures import plot_plane_errors
 
     model = background.model
     names = [background.overlaps.names[int(index)] for index in model.frames]
-    return plot_plane_errors(model.level, model.level_stderr, names=names, component=model.component)
+    axes = plot_plane_errors(model.level, model.level_stderr, names=names, component=model.component, unit=background.unit)
+    return axes, alt_text_levels(model.level, model.level_stderr, unit=background.unit)
 
 
-def _residuals(background: Background) -> Any:
+def _residuals(background: Background) -> Drawing:
+    from nbmosaic.views.alt_text import alt_text_residuals
     from nbmosaic.views.background_figures import plot_residuals
 
+    model, planes = background.model, background.overlaps.planes
+    used = model.weight > 0
+    names = [f"{i}-{j}" for i, j in zip(planes.plus, planes.minus, strict=True)]
+    axes = plot_residuals(planes.level, model.residual_level, names=names, excluded=~used, unit=background.unit)
+    return axes, alt_text_residuals(planes.level[used], model.residual_level[used], unit=background.unit)
+
+
+def _planes_in_space(background: Background) -> Drawing:
+    from nbmosaic.views.alt_text import alt_text_background
+    from nbmosaic.views.space_figures import plot_plane_3d
+
     model = background.model
-    return plot_residuals(background.overlaps.planes.level, model.residual_level, excluded=model.weight == 0)
+    boxes, _ = frame_boxes(background.overlaps)
+    axes = plot_plane_3d(
+        model.planes, boxes, range(len(model)), names=frame_numbers(background.overlaps), origin=model.origin, unit=background.unit
+    )
+    return axes, f"{alt_text_background(model, unit=background.unit)}, drawn in space"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbmosaic._types import AnyArray
+from nbmosaic._types import AnyArray, FloatArray
 from nbmosaic.types.matching import BackgroundModel
 from nbmosaic.views.numbers import count_text, number_text
 
@@ -12,6 +12,7 @@ __all__ = [
     "alt_text_background",
     "alt_text_coverage",
     "alt_text_footprints",
+    "alt_text_levels",
     "alt_text_mosaic",
     "alt_text_network",
     "alt_text_overlap",
@@ -112,8 +113,8 @@ def alt_text_footprints(n_frames: int, shape: tuple[int, int] | None = None) -> 
     return f"outlines of {count_text(n_frames, 'frame')}{where}"
 
 
-def alt_text_network(n_frames: int, residuals: AnyArray, *, n_excluded: int = 0, unit: str = "") -> str:
-    """Describe a network of overlaps.
+def alt_text_network(n_frames: int, residuals: AnyArray, *, n_excluded: int = 0, unit: str = "", what: str = "differences left") -> str:
+    """Describe a network of overlaps; `what` names the numbers.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def alt_text_network(n_frames: int, residuals: AnyArray, *, n_excluded: int = 0,
     sizes = sizes[np.isfinite(sizes)]
     if not sizes.size:
         return head
-    return f"{head}; differences left: median {_value(np.median(sizes), unit)}, largest {_value(sizes.max(), unit)}"
+    return f"{head}; {what}: median {_value(np.median(sizes), unit)}, largest {_value(sizes.max(), unit)}"
 
 
 def alt_text_background(model: BackgroundModel, *, unit: str = "") -> str:
@@ -138,6 +139,23 @@ def alt_text_background(model: BackgroundModel, *, unit: str = "") -> str:
     if len(levels):
         head += f", from {number_text(float(levels.min()), 3)} to {_value(levels.max(), unit)} at the origin"
     return head + (f", {model.n_components} groups without overlap between them" if model.n_components > 1 else "")
+
+
+def alt_text_levels(levels: FloatArray, errors: FloatArray | None = None, *, unit: str = "") -> str:
+    """Describe the levels of the frames with their standard errors.
+
+    Examples
+    --------
+    >>> alt_text_levels(np.array([-3.0, 4.0]), np.array([0.1, 0.3]), unit="DN")
+    'background levels of 2 frames, from -3 to 4 DN; standard errors 0.1 to 0.3 DN'
+    """
+    head = f"background levels of {count_text(len(levels), 'frame')}"
+    if len(levels):
+        head += f", from {number_text(float(np.min(levels)), 3)} to {_value(np.max(levels), unit)}"
+    known = np.zeros(0) if errors is None else errors[np.isfinite(errors)]
+    if not known.size:
+        return f"{head}; standard errors not computed" if errors is None else f"{head}; not constrained by overlaps"
+    return f"{head}; standard errors {number_text(float(known.min()), 3)} to {_value(known.max(), unit)}"
 
 
 def alt_text_overlap(names: tuple[str, str], n_kept: int, n_clipped: int, *, level: float, rms: float, unit: str = "") -> str:

@@ -16,7 +16,19 @@ from nbmosaic.views.rows import StageRow, grouped_warnings
 from nbmosaic.views.style import FRAGMENT_CSS
 from nbmosaic.views.text import run_headline
 
-__all__ = ["details_html", "error_html", "facts_html", "fragment", "frame_html", "image_tag", "run_html", "table_html", "warnings_html"]
+__all__ = [
+    "details_html",
+    "error_html",
+    "facts_html",
+    "fragment",
+    "frame_html",
+    "image_tag",
+    "note_html",
+    "run_html",
+    "table_html",
+    "title_html",
+    "warnings_html",
+]
 
 # Symbols as well as words, so that no state is told by its colour alone; U+FE0E keeps fonts from making emoji of them.
 MARKS = {"ran": "✓\ufe0e", "cached": "≡", "failed": "✕\ufe0e", "not run": "·"}
@@ -235,6 +247,16 @@ def details_html(summary: str, *parts: object, open_: bool = False) -> Markup:
     """Fold parts behind a line that opens them (no script needed)."""
     state = " open" if open_ else ""
     return Markup(f'<details class="nbm-more"{state}><summary>{escape(summary)}</summary>{join(*parts)}</details>')
+
+
+def title_html(text: str) -> Markup:
+    """Line above a table that may be wider than it (a caption is as wide as its table)."""
+    return Markup(f'<div class="nbm-title">{escape(text)}</div>' if text else "")
+
+
+def note_html(text: str) -> Markup:
+    """One line in a quieter tone, below a table."""
+    return Markup(f'<div class="nbm-sub">{escape(text)}</div>' if text else "")
 
 
 def error_html(message: str) -> Markup:

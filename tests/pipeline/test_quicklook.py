@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-import nbmosaic
 import numpy as np
 import pandas as pd
 import pytest
+
+import nbmosaic
 from nbmosaic.core.matching.apply import frame_depth, overlap_images
 from nbmosaic.core.matching.planes import fit_overlap, stack_fits
 from nbmosaic.core.simulation import Detector
@@ -116,7 +117,7 @@ def test_an_empty_product_has_all_its_forms():
 
 def test_a_failed_stage_says_why(run):
     with pytest.raises(InputError) as caught:
-        nbmosaic.mosaic([info.source.path for info in run["images"].infos], method="bilinear", reference=["nothing"])
+        nbmosaic.mosaic([info.name for info in run["images"].infos], method="bilinear", reference=["nothing"])
     failed = caught.value.context["run"]
     assert failed.log[4].error == str(caught.value)
     assert str(caught.value) in repr(failed)
