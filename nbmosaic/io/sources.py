@@ -263,7 +263,8 @@ def _look(item: Any, number: int, options: _Options) -> tuple[list[_Found], list
     wanted = options.hdu if inner is None else inner
     choices = None if wanted is None else list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     numbers = [c for c in choices or () if isinstance(c, int) and c >= 0]
-    last = max(numbers) if choices and len(numbers) == len(choices) else None
+    planes = any(spec is not None for spec in (options.weight, options.variance, options.mask))  # may be in any HDU of the file
+    last = max(numbers) if choices and len(numbers) == len(choices) and not planes else None
     hdus = scan_fits(path, last=last)
     chosen, skipped = choose_hdus(path, hdus, choices)
     several = len([h for h in hdus if h.is_image]) > 1 or last is not None
