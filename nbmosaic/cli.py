@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbmosaic.errors import MosaicCancelled, NbmosaicError, NbmosaicWarning
 
@@ -33,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(full=words[:1] == ["mosaic"])
-    chosen = parser.parse_args(words)
+    chosen, unknown = parser.parse_known_args(words)
+    if unknown:
+        parser.error(_unknown(unknown[0], chosen))
     if not hasattr(chosen, "run"):
         parser.print_help()
         return 2
@@ -47,11 +50,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nbmosaic: stopped", file=sys.stderr)
         return 130
     except NbmosaicError as error:
-        print(f"nbmosaic: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+        print("nbmosaic:", " ".join(str(error).split()), file=sys.stderr)
         return 1
     return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one line instead of repeating the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _unknown(word: str, chosen: argparse.Namespace) -> str:
+    """Message for a word that no option takes, with the nearest option."""
+    import difflib
+
+    flags = ["--output", "--overwrite", "--quiet", *(f"--{name.replace('_', '-')}" for name in getattr(chosen, "options", ()))]
+    near = difflib.get_close_matches(word.split("=")[0], flags, 1, 0.6)
+    return f"there is no option {word}" + (f", did you mean {near[0]}?" if near else "")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -61,7 +79,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def _parser(*, full: bool) -> argparse.ArgumentParser:
     from nbmosaic import __version__
 
-    parser = argparse.ArgumentParser(prog="nbmosaic", description="Background-matched mosaics of the sky.", allow_abbrev=False)
+    parser = _Parser(prog="nbmosaic", description="Background-matched mosaics of the sky.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"nbmosaic {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_mosaic(commands.add_parser("mosaic", help="frames to one background-matched mosaic", allow_abbrev=False), full=full)
@@ -91,7 +109,12 @@ def _add_mosaic(parser: argparse.ArgumentParser, *, full: bool) -> None:
 
 
 def _add_option(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
-    text = parameter.help.replace("%", "%%")
+    text = parameter.help
+    if parameter.takes.choices and not parameter.takes.is_flag:
+        text += f" One of {', '.join(map(str, parameter.takes.choices))}."
+    if parameter.default not in (None, (), inspect.Parameter.empty):
+        text += f" Default: {_shown(parameter.default)}."
+    text = text.replace("%", "%%")
     if parameter.takes.is_flag:
         parser.add_argument(parameter.flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         return
@@ -103,6 +126,10 @@ def _add_option(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
             raise argparse.ArgumentTypeError(f"cannot be {word!r}: expects {parameter.takes.expects}") from None
 
     parser.add_argument(parameter.flag, type=convert, default=argparse.SUPPRESS, metavar=parameter.name.upper(), help=text)
+
+
+def _shown(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _run_mosaic(chosen: argparse.Namespace) -> int:

@@ -155,7 +155,7 @@ def _nearest(name: str) -> str:
         folder = folder.parent
     if not folder.is_dir():
         return f"there is no folder {folder}"
-    names = [entry.name for entry in folder.iterdir()]
+    names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     frames = [n for n in names if is_fits_name(n)]
     close = difflib.get_close_matches(Path(name).name, frames or names, n=1, cutoff=0.5)
     count = f"{len(frames)} FITS file{'' if len(frames) == 1 else 's'} in {folder}"

@@ -43,7 +43,7 @@ def test_a_cutout(mosaic):
         np.testing.assert_array_equal(getattr(part, name), getattr(mosaic, name)[rows, columns])
     there = np.random.default_rng(1).uniform(0, 50, (20, 2))
     again = mosaic.wcs.wcs_world2pix(part.wcs.wcs_pix2world(there, 0), 0)
-    np.testing.assert_allclose(again, there + [dx, dy], atol=1e-9)
+    np.testing.assert_allclose(again, there + np.array([dx, dy]), atol=1e-9)
 
 
 def test_a_cutout_keeps_no_view(done):
