@@ -101,6 +101,10 @@ class CardList:
     def __contains__(self, key: str) -> bool:
         return key.encode("ascii", "replace") in self._index
 
+    def lines(self) -> list[str]:
+        """All cards as text of 80 columns, other than printable ASCII characters as ``?``."""
+        return ["".join(chr(c) if 32 <= c < 127 else "?" for c in card) for card in self._cards]
+
     def get(self, key: str, default: Any = None) -> Any:
         """Give the value of the first card `key`, or `default` where there is none."""
         i = self._index.get(key.encode("ascii", "replace"))

@@ -43,7 +43,7 @@ def sexagesimal(lon: float, lat: float) -> tuple[str, str]:
 def scale_and_rotation(wcs: WCS) -> tuple[float, float, float]:
     """CDELT1, CDELT2 and CROTA2 (degrees, 0 to 360) of the linear part of a WCS, in Montage's choice of signs.
 
-    With CD = [[c1 cos r, -c2 sin r], [c1 sin r, c2 cos r]]; where both scales are positive and r is beyond a right angle, both are negated and r is
+    With CD = [[c1 cos r, -c2 sin r], [c1 sin r, c2 cos r]]; where both scales are positive and r (0 to 360) is above 90, both are negated and r is
     turned by 180 degrees.
 
     Examples
@@ -65,7 +65,7 @@ def scale_and_rotation(wcs: WCS) -> tuple[float, float, float]:
             cdelt1 = -cdelt1
         angle = math.degrees(math.atan2(-matrix[0, 1], matrix[1, 1]))
     angle %= 360.0
-    if cdelt1 > 0 and cdelt2 > 0 and 90.0 < angle < 270.0:
+    if cdelt1 > 0 and cdelt2 > 0 and angle > 90.0:
         cdelt1, cdelt2, angle = -cdelt1, -cdelt2, (angle + 180.0) % 360.0
     return cdelt1, cdelt2, angle
 
