@@ -64,13 +64,22 @@ def coverage_cells(masks: Sequence[BoolArray], boxes: Sequence[PixelBox], step: 
     sums: dict[int, FloatArray] = {}
     members: dict[int, tuple[int, ...]] = {}
     frames.sort(key=lambda f: boxes[f].ymin)
-    for low in range(y0, y1, rows):
-        band = PixelBox(low, min(low + rows, y1), x0, x1)
-        here = [f for f in frames if boxes[f].ymin < band.ymax and boxes[f].ymax > band.ymin]
-        _add_band(band, here, masks, boxes, keys, sums, members, (x0, y0))
+    for low, here in _frames_of_bands(frames, boxes, y0, rows):
+        # only as wide as its frames: two fields far apart on one grid would make a lattice of a billion samples
+        left, right = min(boxes[f].xmin for f in here), max(boxes[f].xmax for f in here)
+        _add_band(PixelBox(low, min(low + rows, y1), left, right), here, masks, boxes, keys, sums, members, (x0, y0))
     order = sorted(sums, key=lambda h: members[h])
     moments = np.array([_moments(sums[h], step, (x0, y0)) for h in order]).reshape(len(order), 6)
     return CoverageCells(members=tuple(members[h] for h in order), moments=moments)
+
+
+def _frames_of_bands(frames: Sequence[int], boxes: Sequence[PixelBox], y0: int, rows: int) -> list[tuple[int, list[int]]]:
+    """First row and frames of every band of `rows` rows from `y0` that three frames or more reach into."""
+    bands: dict[int, list[int]] = {}
+    for f in frames:
+        for number in range((boxes[f].ymin - y0) // rows, (boxes[f].ymax - 1 - y0) // rows + 1):
+            bands.setdefault(number, []).append(f)
+    return [(y0 + number * rows, here) for number, here in sorted(bands.items()) if len(here) > 2]
 
 
 def _frame_keys(n: int) -> AnyArray:

@@ -162,7 +162,7 @@ def pair_system(planes: OverlapPlanes, rank: IntArray, basis: FrameBasis, used: 
         t_j=t_j,
         used=ok,
         n_pixels=clean(p.n_pixels),
-        n_valid=clean(p.n_valid),
+        n_valid=clean(np.where(p.flag & int(OverlapFlag.FROM_BOX), p.n_pixels, p.n_valid)),  # a box knows of no clipping
         noise_power=_usable_noise(p, ok),
         weak=weak,
         floor=floor,

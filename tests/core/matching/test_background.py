@@ -62,14 +62,15 @@ def test_equals_least_squares_over_the_pixels_kept(toy):
         keep.append(np.abs(d - (level + sx * (x - xm) + sy * (y - ym))) <= 3 * rms)
         assert keep[-1].sum() == n
     assert planes.n_pixels.sum() < 0.99 * planes.n_valid.sum()
+    given = planes.n_valid / planes.n_pixels  # clipped pixels give their weight to those of their overlap that were kept
     for weighting, weights in (
-        ("pixels", None),
-        ("noise", planes.n_pixels @ planes.noise_power / planes.n_pixels.sum() / planes.noise_power),
+        ("pixels", given),
+        ("noise", given * (planes.n_pixels @ planes.noise_power / planes.n_pixels.sum()) / planes.noise_power),
     ):
         model = solve(spoiled, planes, weighting=weighting)
         dense = dense_planes(spoiled, np.stack([planes.plus, planes.minus], axis=1), keep=keep, weights=weights)
         assert (np.abs(model.planes - dense) / np.abs(dense).max(axis=0)).max() < 1e-10
-        np.testing.assert_allclose(model.weight, 1 if weights is None else weights)
+        np.testing.assert_allclose(model.weight, weights)
 
 
 def test_origin_moves_the_constant_only(toy):
