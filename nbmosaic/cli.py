@@ -68,7 +68,7 @@ def _unknown(word: str, chosen: argparse.Namespace) -> str:
     import difflib
 
     flags = ["--output", "--overwrite", "--quiet", *(f"--{name.replace('_', '-')}" for name in getattr(chosen, "options", ()))]
-    near = difflib.get_close_matches(word.split("=")[0], flags, 1, 0.6)
+    near = difflib.get_close_matches(word.partition("=")[0], flags, 1, 0.6)
     return f"there is no option {word}" + (f", did you mean {near[0]}?" if near else "")
 
 

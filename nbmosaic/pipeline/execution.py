@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from nbmosaic._types import PathLike
 from nbmosaic.errors import ConfigError, NbmosaicError, StepError
-from nbmosaic.pipeline.worker_marks import Mark, PoolWatch, unfinished
+from nbmosaic.pipeline.worker_marks import Mark, PoolWatch, forget, unfinished
 
 __all__ = ["Execution", "NoProgress", "Progress", "available_cpus", "describe_executor", "memory_limit", "parse_memory", "run_tasks"]
 
@@ -104,7 +104,9 @@ def parse_memory(value: float | str | None) -> int:
             raise ConfigError(f"max_memory cannot be {value!r}", hint="write bytes, or a number with a unit such as 500MB or 2GB")
         number = float(match[1]) * _UNITS[match[2]]
     if not 1e6 <= number < math.inf:
-        raise ConfigError(f"max_memory cannot be {value!r}: at least 1 MB", hint="write bytes, or a number with a unit such as 500MB or 2GB")
+        raise ConfigError(
+            f"max_memory cannot be {value!r}: at least 1 MB", hint="write bytes, or a number with a unit such as 500MB or 2GB"
+        )
     return int(number)
 
 
@@ -218,6 +220,8 @@ class _Line:
         self.pool, self.stage, self.names, self.marks = pool, stage, names, marks
         self.watch = PoolWatch(pool)
         self.pending: deque[tuple[Future[Any], int]] = deque()
+        if marks is not None:
+            forget(marks, stage)
 
     def submit(self, function: Callable[[T], R], task: T, number: int) -> None:
         """Hand a task to the executor."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["Mark", "PoolWatch", "unfinished"]
+__all__ = ["Mark", "PoolWatch", "forget", "unfinished"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,12 @@ class PoolWatch:
             manager.join(5.0)  # it collects the exit codes; two readers would spoil them
         codes = {pid: process.exitcode for pid, process in dict(self._processes).items() if hasattr(process, "exitcode")}
         return {pid for pid, code in codes.items() if code not in (None, 0, -signal.SIGTERM)}
+
+
+def forget(folder: Path, stage: str) -> None:
+    """Remove the marks that killed workers of an earlier run of a stage left."""
+    for path in folder.glob(f"started-{stage}-*"):
+        path.unlink(missing_ok=True)
 
 
 def unfinished(folder: Path, stage: str, names: Sequence[str], dead: set[int]) -> list[str]:

@@ -124,7 +124,6 @@ def test_process_pool_of_spawned_workers(field, done):
         assert_same(nbmosaic.mosaic(field.folder, executor=pool), done)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_dask(field, done, tmp_path):
     distributed = pytest.importorskip("distributed")

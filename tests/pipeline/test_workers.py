@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import gc
 import multiprocessing
 import os
 import threading
 
 import pytest
-from support.bad_sources import FailingSource, KillingSource, StoppingSource, with_source
+from support.bad_sources import FailingSource, KillingSource, KillingStore, StoppingSource, with_source
 
 import nbmosaic
 from nbmosaic.errors import MosaicCancelled, StepError
@@ -49,11 +50,27 @@ def test_a_killed_worker_of_a_process_pool(done, start, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_worker_that_is_killed_while_it_compares_a_pair(done, tmp_path):
+    names = done["images"].names
+    projected = nbmosaic.project(done["images"], done["header"], scratch=str(tmp_path))
+    killing = dataclasses.replace(projected, store=KillingStore(projected.store, 5))
+    context = multiprocessing.get_context("forkserver")
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool, pytest.raises(StepError) as caught:
+        nbmosaic.overlaps(killing, executor=pool)
+    assert str(caught.value).startswith("overlaps: a worker process died while it worked on ")
+    assert names[5] in str(caught.value)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        again = nbmosaic.overlaps(projected, executor=pool)
+    assert len(again) == len(done["overlaps"])
+    assert list(tmp_path.rglob("started-*")) == [], "marks of the dead are gone"
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_worker_of_dask(done, tmp_path):
-    distributed = pytest.importorskip("distributed")
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
     with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=tmp_path / "dask"
         ) as cluster,

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbmosaic.pipeline.products import Frames
 
-__all__ = ["FailingSource", "KillingSource", "StoppingSource", "UnpicklableError", "with_source"]
+__all__ = ["FailingSource", "KillingSource", "KillingStore", "StoppingSource", "UnpicklableError", "with_source"]
 
 
 class UnpicklableError(Exception):
@@ -45,6 +45,28 @@ class StoppingSource:
 
     def load(self, out: Any = None) -> Any:
         raise KeyboardInterrupt
+
+
+class KillingStore:
+    """A store of projected frames that kills the process which reads one of them."""
+
+    def __init__(self, store: Any, index: int) -> None:
+        self.store, self.index, self.owner = store, index, os.getpid()
+        self.folder, self.share = store.folder, store.share
+
+    def __reduce__(self) -> Any:
+        return (_killing_store, (self.store, self.index, self.owner))
+
+    def read(self, index: int, plane: str, box: Any) -> Any:
+        if index == self.index and os.getpid() != self.owner:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.store.read(index, plane, box)
+
+
+def _killing_store(store: Any, index: int, owner: int) -> KillingStore:
+    copy = KillingStore(store, index)
+    copy.owner = owner
+    return copy
 
 
 def with_source(frames: Frames, index: int, source: Any) -> Frames:
