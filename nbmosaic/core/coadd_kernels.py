@@ -58,7 +58,7 @@ def _pointer(_typingctx: Any, address: Any) -> Any:
     return signature, codegen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _weights(table: IntArray, k: int, row: int, i0: int, n: int, plane: int, w: FloatArray) -> None:
     """The chosen plane of input `k` over ``n`` columns from `i0`, inverted for variances; 0 where it must not be used."""
     values = carray(_pointer(table[k, plane] + row * table[k, plane + 1] + 4 * i0), n)
@@ -68,7 +68,7 @@ def _weights(table: IntArray, k: int, row: int, i0: int, n: int, plane: int, w: 
         w[i] = (1.0 / v if plane == VARIANCE else v) if ok else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _add_row(
     data: Float32Array, level: float, slope: float, x: int, w: FloatArray, low: FloatArray, high: FloatArray, clip: int,
     num: FloatArray, den: FloatArray, count: IntArray, used: FloatArray,
@@ -92,7 +92,7 @@ def _add_row(
             count[i] += np.int32(1) if ok else np.int32(0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _add_plain(data: Float32Array, level: float, slope: float, x: int, num: FloatArray, count: IntArray) -> None:
     """Add one input's row with weight 1 and area 1 (the common case: 0.4 ns a pixel)."""
     for i in range(data.size):
@@ -102,7 +102,7 @@ def _add_plain(data: Float32Array, level: float, slope: float, x: int, num: Floa
         count[i] += np.int32(1) if ok else np.int32(0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _add_by_area(
     data: Float32Array, covered: Float32Array, level: float, slope: float, x: int, num: FloatArray, den: FloatArray, count: IntArray
 ) -> None:
@@ -116,7 +116,7 @@ def _add_by_area(
         count[i] += np.int32(1) if ok else np.int32(0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _add_side(
     table: IntArray, k: int, row: int, i0: int, w: FloatArray, used: FloatArray, area: FloatArray, spread: FloatArray, variance: int
 ) -> None:
@@ -226,7 +226,7 @@ def mean_band(
                     v[i] = spread[i] / scale if c[i] > 0 else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _finish(
     num: FloatArray, den: FloatArray, cover: FloatArray, count: IntArray, total: int, image: Float32Array, area: Float32Array
 ) -> None:  # fmt: skip
@@ -282,7 +282,7 @@ def pick_band(
                     cover[i] += covered[i] if has_area else np.float32(1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _sort_lanes(s: Float32Array, n: int) -> None:
     """Sort the first `n` rows of `s` down every column: Batcher's network, whose steps are vector minima and maxima (Knuth, TAOCP 3, 5.3.4)."""
     p = 1
@@ -301,7 +301,7 @@ def _sort_lanes(s: Float32Array, n: int) -> None:
         p *= 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _gather(
     table: IntArray, plane: FloatArray, active: IntArray, n_active: int, row: int, start: int, n: int, y0: int, x0: int, weighting: int,
     s: Float32Array, number: IntArray,
@@ -337,7 +337,7 @@ def _gather(
     return lines
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _lane_medians(s: Float32Array, lines: int, number: IntArray, middle: FloatArray) -> None:
     """Median of every column (float64: for an even number the mean of the two middle values)."""
     if lines > 1:
@@ -430,7 +430,7 @@ def order_band(
                     variance[row, start + i] = f * spread[i] / (den[i] * den[i]) if c[i] > 0 else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _limits(
     table: IntArray, k: int, row: int, i0: int, n: int, noise: float, kappa: float, middle: FloatArray, scale: FloatArray, number: IntArray,
     low: FloatArray, high: FloatArray,

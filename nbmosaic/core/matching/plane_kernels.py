@@ -49,7 +49,7 @@ _THIN = 0.01
 """Variance (pixel squared) across the pixels kept below which they lie on a line: a row has 0, two full rows 0.25."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _row_spans(
     p: Float32Array, sp: int, m: Float32Array, sm: int, pa: Float32Array, spa: int, ma: Float32Array, sma: int,
     area_min: float, nx: int, first: IntArray, last: IntArray,
@@ -78,7 +78,7 @@ def _row_spans(
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nsz"})
+@njit(nogil=True, error_model="numpy", fastmath={"nsz"})
 def _residual(p: float, m: float, base: float, gx: float, x: float) -> float:
     """Difference minus plane.
 
@@ -87,7 +87,7 @@ def _residual(p: float, m: float, base: float, gx: float, x: float) -> float:
     return (np.float64(p) - np.float64(m)) - (base + gx * x)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _moment_pass(
     p: Float32Array, sp: int, m: Float32Array, sm: int, pa: Float32Array, spa: int, ma: Float32Array, sma: int,
     area_min: float, first: IntArray, last: IntArray, xc: float, yc: float, plane: FloatArray, limit: float, out: FloatArray,
@@ -140,7 +140,7 @@ def _moment_pass(
         out[9] += srr
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _flush_blocks(total: FloatArray, count: FloatArray, box: FloatArray, out: FloatArray) -> None:
     """Add a finished row of blocks to the block power and to the box of the pixels kept, and clear it."""
     nx = total.size
@@ -159,7 +159,7 @@ def _flush_blocks(total: FloatArray, count: FloatArray, box: FloatArray, out: Fl
     count[:] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _block_pass(
     p: Float32Array, sp: int, m: Float32Array, sm: int, pa: Float32Array, spa: int, ma: Float32Array, sma: int,
     area_min: float, first: IntArray, last: IntArray, xc: float, yc: float, old: FloatArray, new: FloatArray, limit: float, nx: int,
@@ -205,7 +205,7 @@ def _block_pass(
     _flush_blocks(total, count, box, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _select(a: FloatArray, n: int, k: int) -> float:
     """The k-th smallest of ``a[:n]`` (Hoare's quickselect; reorders `a`)."""
     lo, hi = 0, n - 1
@@ -230,7 +230,7 @@ def _select(a: FloatArray, n: int, k: int) -> float:
     return a[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _median(a: FloatArray, n: int) -> float:
     """Median of ``a[:n]``: for an even number the mean of the two middle values, so that it changes sign with the data."""
     upper = _select(a, n, n // 2)
@@ -242,7 +242,7 @@ def _median(a: FloatArray, n: int) -> float:
     return 0.5 * (lower + upper)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _update_plane(s: FloatArray, slope: int, plane: FloatArray, moments: FloatArray) -> tuple[float, bool]:
     """Least-squares correction of `plane` from the sums of `_moment_pass`; returns the rms of the new residuals and whether the pixels lie on a line."""
     n = s[0]
@@ -273,7 +273,7 @@ def _update_plane(s: FloatArray, slope: int, plane: FloatArray, moments: FloatAr
     return np.sqrt(max(left, 0.0) / max(n - free, 1.0)), thin
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _sample(
     p: Float32Array, sp: int, m: Float32Array, sm: int, pa: Float32Array, spa: int, ma: Float32Array, sma: int,
     area_min: float, first: IntArray, last: IntArray, n_valid: int, xc: float, yc: float,
@@ -297,7 +297,7 @@ def _sample(
     return xyd[:, :n]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _robust_start(xyd: FloatArray, slope: int, plane: FloatArray) -> float:
     """Plane and sigma of the sample that stars, nebulae and cosmic rays do not pull: median and MAD, then planes of the points within 3 sigma."""
     n = xyd.shape[1]

@@ -10,7 +10,7 @@ from nbmosaic._types import FloatArray, IntArray
 __all__ = ["minimum_rectangle"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _hull(first: IntArray, last: IntArray, hx: FloatArray, hy: FloatArray) -> int:
     """Convex hull of the row ends into `hx`, `hy`: left side upwards, then right side downwards; returns the number of vertices."""
     n = 0
@@ -34,7 +34,7 @@ def _hull(first: IntArray, last: IntArray, hx: FloatArray, hy: FloatArray) -> in
     return n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _upright(first: IntArray, last: IntArray, out: FloatArray) -> None:
     """Upright box with half a pixel of margin, for sets that have no hull."""
     x0, x1, y0, y1 = 1e300, -1e300, 1e300, -1e300

@@ -29,7 +29,7 @@ EXPONENT = np.uint32(0x7F800000)
 NAN = np.float32(np.nan)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _row_good(bits: BitArray, mask: BoolArray, weight: Float32Array, variance: Float32Array, y: int, row: ByteArray) -> None:
     """Write 1 for the good pixels of row `y`, 0 for the others: one plain loop for each plane, which the compiler vectorises."""
     n = row.size
@@ -132,7 +132,7 @@ def fill_bad(img: Float32Array, good: ByteArray, pad: int, scratch: Float32Array
                 state[y, x] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _fill_round(img: Float32Array, state: ByteArray, usable: int, scratch: Float32Array) -> int:
     """Fill from pixels in a state of 1 to `usable`; what is filled gets the state ``usable + 1``. Returns how many stay bad."""
     ny, nx = img.shape
@@ -191,7 +191,7 @@ def _fill_round(img: Float32Array, state: ByteArray, usable: int, scratch: Float
     return remaining
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _advance(state: ByteArray, usable: int, scratch: Float32Array) -> None:
     """Give the pixels filled in this round their state."""
     n = 0
@@ -223,7 +223,7 @@ def extend_edges(img: Float32Array, pad: int, odd: int) -> None:
             img[top - k, x] = _reflected(img[top, x], img[top + k, x], odd)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _reflected(edge: np.float32, value: np.float32, odd: int) -> np.float32:
     """Value on the other side of an edge."""
     return np.float32(2) * edge - value if odd else value

@@ -58,7 +58,7 @@ HALF = np.float32(0.5)
 ONE = np.float32(1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract"})
 def _positions(pu: FloatArray, pv: FloatArray, r: int, table: int, first: int, scale: float, n: int, x: FloatArray, y: FloatArray) -> None:
     """Positions of `n` columns of row `r` into `x` and `y`."""
     degree = pu.shape[1] - 1
@@ -86,7 +86,7 @@ def _positions(pu: FloatArray, pv: FloatArray, r: int, table: int, first: int, s
                 y[i] = y[i] * t + b
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract"})
 def _addresses(
     pu: FloatArray,
     pv: FloatArray,
@@ -139,7 +139,7 @@ def _addresses(
     return np.uint64(lo), np.uint64(hi), count == hi - lo
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _blank_outside(
     out: Float32Array, start: np.uint64, lo: np.uint64, hi: np.uint64, n: int, full: int, ok: BoolArray, value: np.float32
 ) -> None:

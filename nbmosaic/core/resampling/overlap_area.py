@@ -27,7 +27,7 @@ ByteArray = NDArray[np.uint8]
 NAN = np.float32(np.nan)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _integral(y: float) -> float:
     """Antiderivative of y limited to 0...1."""
     if y <= 0.0:
@@ -35,7 +35,7 @@ def _integral(y: float) -> float:
     return 0.5 * y * y if y < 1.0 else y - 0.5
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _under(x1: float, y1: float, x2: float, y2: float) -> float:
     """Area inside the unit square under an edge, negative where the edge runs to the left."""
     if (x1 <= 0.0 and x2 <= 0.0) or (x1 >= 1.0 and x2 >= 1.0) or (y1 <= 0.0 and y2 <= 0.0):
@@ -57,7 +57,7 @@ def _under(x1: float, y1: float, x2: float, y2: float) -> float:
     return (xb - xa) * (_integral(high) - _integral(low)) / (high - low)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _overlap(ax: float, ay: float, bx: float, by: float, cx: float, cy: float, dx: float, dy: float) -> float:
     """Area of a quadrilateral inside the unit square, whichever way round it goes."""
     return abs(_under(ax, ay, bx, by) + _under(bx, by, cx, cy) + _under(cx, cy, dx, dy) + _under(dx, dy, ax, ay))

@@ -22,7 +22,7 @@ HORIZON = 16  # POLE**16 = 7e-10, below the precision of float32
 BLOCK = 16  # rows done together: 64 bytes, one vector register
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@njit(nogil=True, error_model="numpy", fastmath=True)
 def _filter_lines(a: Float32Array) -> None:
     """Filter along the first axis in place; `a` (n, any number of lines)."""
     n, m = a.shape
@@ -52,7 +52,7 @@ def _filter_lines(a: Float32Array) -> None:
             r[x] = POLE * (q[x] - r[x])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _filter_short(a: Float32Array) -> None:
     """The same for few samples, by elimination: c[i-1] + 4 c[i] + c[i+1] = 6 s[i] between known ends."""
     n, m = a.shape
