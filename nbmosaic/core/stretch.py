@@ -11,11 +11,10 @@ import numpy as np
 from nbmosaic._types import AnyArray, FloatArray
 from nbmosaic.errors import InputError
 
-__all__ = ["TOP", "Limit", "Statistics", "StretchKind", "StretchRange", "grey_levels", "parse_limit", "preserve_colour", "stretch_range"]
+__all__ = ["Limit", "Statistics", "StretchKind", "StretchRange", "grey_levels", "parse_limit", "preserve_colour", "stretch_range"]
 
 StretchKind = Literal["power", "asinh", "gaussian", "gaussian-log"]
-TOP = 255.0
-"""The highest grey level."""
+_TOP = 255.0  # highest grey level
 
 _NUMBER = r"\d*\.?\d+(?:[eE][+-]?\d+)?|\d+\.(?:[eE][+-]?\d+)?"
 _LIMIT = re.compile(
@@ -312,7 +311,7 @@ def grey_levels(values: AnyArray, stretch: StretchRange) -> FloatArray:
         else:
             for _ in range(stretch.power):
                 levels = np.log(9.0 * levels + 1.0)
-        levels *= TOP
+        levels *= _TOP
     levels[blank] = np.nan
     return levels
 
@@ -339,8 +338,8 @@ def preserve_colour(levels: FloatArray, power: float) -> FloatArray:
     [255.0, 127.5, 0.0]
     """
     if power <= 0.0:
-        return np.minimum(levels, TOP)
+        return np.minimum(levels, _TOP)
     brightest = levels.max(axis=-1, keepdims=True)
     ratio = np.divide(levels, brightest, out=np.zeros_like(levels), where=brightest > 0.0)
-    coloured: FloatArray = ratio**power * np.minimum(brightest, TOP)
+    coloured: FloatArray = ratio**power * np.minimum(brightest, _TOP)
     return coloured
