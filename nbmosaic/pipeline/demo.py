@@ -17,6 +17,7 @@ from nbmosaic.pipeline.stages import coadd
 
 if TYPE_CHECKING:
     from nbmosaic._types import FloatArray
+    from nbmosaic.pipeline.quicklook import Picture
 
 __all__ = ["Demo", "large_scale_error", "make_demo"]
 
@@ -78,10 +79,10 @@ def make_demo(folder: str | Path = "nbmosaic-demo", *, seed: int = 1) -> Demo:
     projected = run["project"]
     assert isinstance(projected, Projected)
     raw = coadd(projected)
-    pictures = _pictures(place, raw, run.mosaic)
+    both = _pictures(place, raw, run.mosaic)
     errors = (large_scale_error(raw, sky), large_scale_error(run.mosaic, sky))
     report = place / "report.html"
-    report.write_text(_report(run, pictures, errors), encoding="utf-8")
+    report.write_text(_report(run, both, errors), encoding="utf-8")
     return Demo(
         run=run,
         frames=place / "frames",
@@ -111,22 +112,16 @@ def large_scale_error(image: Mosaic, sky: Simulation, *, block: int = 32) -> flo
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _pictures(place: Path, raw: Mosaic, matched: Mosaic) -> dict[str, bytes]:
-    from nbmosaic.pipeline.quicklook import mosaic_png
-    from nbmosaic.views.figures import figure_png
-    from nbmosaic.views.mosaic_figures import plot_before_after
+def _pictures(place: Path, raw: Mosaic, matched: Mosaic) -> Picture:
+    """Write the two pictures; both of them in one is returned, for the report."""
+    from nbmosaic.pipeline.quicklook import before_after, mosaic_png
 
-    pictures = {
-        "before": mosaic_png(raw),
-        "after": mosaic_png(matched),
-        "both": figure_png(plot_before_after(raw.data, matched.data, matched.wcs, unit=matched.unit)),
-    }
-    for name in ("before", "after"):
-        (place / f"{name}.png").write_bytes(pictures[name])
-    return pictures
+    for name, image in (("before", raw), ("after", matched)):
+        (place / f"{name}.png").write_bytes(mosaic_png(image))
+    return before_after(raw, matched)
 
 
-def _report(run: Run, pictures: dict[str, bytes], errors: tuple[float, float]) -> str:
+def _report(run: Run, both: Picture, errors: tuple[float, float]) -> str:
     from nbmosaic.pipeline.quicklook import picture
     from nbmosaic.views.html import frame_html, image_tag
     from nbmosaic.views.report import Section, html_report
@@ -139,9 +134,7 @@ def _report(run: Run, pictures: dict[str, bytes], errors: tuple[float, float]) -
         Section(
             "The mosaic before and after matching",
             f"The same stretch for both. Large-scale error against the noise-free sky: {errors[0]:.2f} DN before, {errors[1]:.2f} DN after.",
-            image_tag(
-                pictures["both"], "mosaic of the frames as they are, with steps at their edges, and the same after matching, without"
-            ),
+            image_tag(both.png, both.alt),
         ),
         Section(
             "What was done",

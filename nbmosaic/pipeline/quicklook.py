@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Picture",
+    "before_after",
     "draw_overlap",
     "mosaic_html",
     "overlap_picture",
@@ -251,6 +252,18 @@ def _pictured(drawing: Drawing, width: int) -> Picture:
     return Picture(figure_png(axes, width * 100), words)
 
 
+def before_after(
+    before: Mosaic, after: Mosaic, *, titles: tuple[str, str] = ("before", "after background matching"), width: int = 8
+) -> Picture:
+    """Picture of two mosaics of the same grid side by side, with the same colours."""
+    from nbmosaic.views.mosaic_figures import plot_before_after
+
+    axes = plot_before_after(before.data, after.data, after.wcs, unit=after.unit, titles=titles)
+    return _pictured(
+        (axes, f"two mosaics with the same colours; {titles[0]}: {mosaic_alt(before)}; {titles[1]}: {mosaic_alt(after)}"), width
+    )
+
+
 def overlap_picture(projected: Projected, overlaps: Overlaps, row: int, *, width: int = 8) -> Picture:
     """The picture of one overlap: difference, fitted plane, what is left, histogram.
 
@@ -289,13 +302,19 @@ def draw_overlap(projected: Projected, overlaps: Overlaps, row: int, *, figure: 
     assert plus is not None
     assert minus is not None
     shown = overlap_images(plus, minus, box, planes, row, plus_area=areas[0], minus_area=areas[1])
-    names = (overlaps.names[ends[0]], overlaps.names[ends[1]])
+    names = (_frame_label(overlaps, ends[0]), _frame_label(overlaps, ends[1]))
     level, rms = float(planes.level[row]), float(planes.rms[row])
     axes = plot_overlap(
         shown.difference, shown.plane, shown.kept, box=box, names=names, unit=overlaps.unit, rms=rms if rms > 0 else None, figure=figure
     )
     n_kept, n_valid = int(planes.n_pixels[row]), int(planes.n_valid[row])
     return axes, str(alt_text_overlap(names, n_kept, n_valid - n_kept, level=level, rms=rms, unit=overlaps.unit))
+
+
+def _frame_label(overlaps: Overlaps, index: int) -> str:
+    """Number of a frame (what `exclude` takes) and its name without folders."""
+    name = overlaps.names[index]
+    return f"{index}: {name[len(_common_folder([name])) :]}"
 
 
 def _kinds(product: Product) -> dict[str, Callable[[], Drawing]]:
