@@ -21,7 +21,17 @@ from nbmosaic._types import PathLike
 from nbmosaic.errors import ConfigError, NbmosaicError, StepError
 from nbmosaic.pipeline.worker_marks import Mark, PoolWatch, forget, unfinished
 
-__all__ = ["Execution", "NoProgress", "Progress", "available_cpus", "describe_executor", "memory_limit", "parse_memory", "run_tasks"]
+__all__ = [
+    "Execution",
+    "NoProgress",
+    "Progress",
+    "available_cpus",
+    "describe_executor",
+    "memory_limit",
+    "parse_memory",
+    "run_tasks",
+    "stage_execution",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -290,3 +300,20 @@ def _call(function: Callable[[T], R], task: T, stage: str, name: str) -> R:
 def describe_executor(executor: Any) -> str:
     """Short text for provenance."""
     return "threads of this process" if executor is None else type(executor).__name__
+
+
+def stage_execution(
+    jobs: int = 0,
+    executor: Executor | None = None,
+    max_memory: float | str | None = None,
+    scratch: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Execution:
+    """How a stage is executed, from the options that it takes."""
+    return Execution(
+        jobs=jobs,
+        executor=executor,
+        max_memory=parse_memory(max_memory),
+        scratch=scratch,
+        progress=progress if progress is not None else NoProgress(),
+    )

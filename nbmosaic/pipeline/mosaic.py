@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbmosaic.pipeline import stages
+from nbmosaic.pipeline.choices import Combine, Conserve, Method, System, Weight
 from nbmosaic.pipeline.execution import Execution, NoProgress, Progress, parse_memory
 from nbmosaic.pipeline.recipe import Recipe, Step
 from nbmosaic.pipeline.registry import RUN_OPTIONS
 from nbmosaic.pipeline.run import Run, run_recipe
-from nbmosaic.pipeline.stages import Combine, Conserve, Method, System, Weight
 
 if TYPE_CHECKING:
     from nbmosaic.pipeline.signatures import Parameter

@@ -12,12 +12,12 @@ def warm_up() -> float:
 
     A first run compiles what it needs by itself (half a minute); images and Binder call this when they are built.
     """
-    from nbmosaic.core import coadd
-    from nbmosaic.core.matching import planes
-    from nbmosaic.core.resampling import resample
+    from nbmosaic.core.coadd import warmup as warm_coadd
+    from nbmosaic.core.matching.planes import warmup as warm_planes
+    from nbmosaic.core.resampling.resample import warmup as warm_resampling
 
     began = time.perf_counter()
-    resample.warmup()
-    planes.warmup()
-    coadd.warmup()
+    warm_resampling()
+    warm_planes()
+    warm_coadd()
     return time.perf_counter() - began
