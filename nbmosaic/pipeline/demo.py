@@ -122,8 +122,9 @@ def _pictures(place: Path, raw: Mosaic, matched: Mosaic) -> Picture:
 
 
 def _report(run: Run, both: Picture, errors: tuple[float, float]) -> str:
-    from nbmosaic.pipeline.quicklook import picture
+    from nbmosaic.pipeline.quicklook import picture, product_html
     from nbmosaic.views.html import frame_html, image_tag
+    from nbmosaic.views.markup import Markup
     from nbmosaic.views.report import Section, html_report
 
     background = run["background"]
@@ -147,7 +148,9 @@ def _report(run: Run, both: Picture, errors: tuple[float, float]) -> str:
             image_tag(network.png, network.alt),
             image_tag(residuals.png, residuals.alt),
         ),
-        Section("Background planes", "What was subtracted from each frame, with standard errors.", frame_html(background.table, limit=20)),
+        Section(
+            "Background planes", "What was subtracted from each frame, with standard errors.", Markup(product_html(background, limit=20))
+        ),
     ]
     return str(html_report("nbmosaic demonstration", sections))
 
@@ -155,6 +158,8 @@ def _report(run: Run, both: Picture, errors: tuple[float, float]) -> str:
 def _log_table(run: Run) -> Any:
     import pandas as pd
 
-    rows = [{"stage": r.step.stage, "in": r.n_in, "out": r.n_out, "result": r.key, "seconds": round(r.seconds, 2)} for r in run.log]
+    from nbmosaic.views.numbers import duration_text
+
+    rows = [{"stage": r.step.stage, "in": r.n_in, "out": r.n_out, "result": r.key, "time": duration_text(r.seconds)} for r in run.log]
     # nullable integers: with a missing count among them the counts would become 9.0
     return pd.DataFrame(rows).astype({"in": "Int64", "out": "Int64"}).set_index("stage")
