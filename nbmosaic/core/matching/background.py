@@ -41,12 +41,12 @@ With the weights as given numbers the solution is linear, ``p = L^-1 r`` with ``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, FloatArray, IntArray
+from nbmosaic.core.matching.gauge import Gauge
 from nbmosaic.core.matching.laplacian import (
     Factor,
     FrameBasis,
@@ -60,7 +60,7 @@ from nbmosaic.core.matching.laplacian import (
 from nbmosaic.errors import InputError
 from nbmosaic.types.matching import BackgroundModel, CoverageCells, OverlapFlag, OverlapPlanes
 
-__all__ = ["Gauge", "overlap_residuals", "solution_flags", "solve_background"]
+__all__ = ["overlap_residuals", "solution_flags", "solve_background"]
 
 _ROBUST_ROUNDS = (10, 5)
 """Most rounds with Huber's, then with Tukey's weights: the start must not be thrown by the overlaps that Tukey then rejects."""
@@ -69,29 +69,6 @@ _MEDIAN_CHI = {1: 0.6744897501960817, 3: 0.8880642}
 """Median of ``sqrt(chi2_k / k)``."""
 _LEAST_WEIGHT = 1e-3
 """Smallest factor that the robust weights give: an overlap with none could cut the mosaic in two."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Gauge:
-    """What fixes the common plane of each group, canonical order.
-
-    Attributes
-    ----------
-    component : ndarray of int64, shape (m,)
-        Group of each frame.
-    fixed : ndarray of bool, shape (m, k)
-        Unknowns held at zero while solving.
-    share : ndarray of float64, shape (m,)
-        The common plane that is subtracted in the end is ``sum_f share_f P_f`` over the group (no share: nothing is subtracted).
-    x, y : ndarray of float64, shape (groups,)
-        Middle of each group, where common planes are evaluated.
-    """
-
-    component: IntArray
-    fixed: BoolArray
-    share: FloatArray
-    x: FloatArray
-    y: FloatArray
 
 
 def solve_background(

@@ -35,7 +35,7 @@ from nbmosaic.core.matching.laplacian import Factor, FrameBasis, PairSystem, lap
 from nbmosaic.types.matching import CoverageCells
 
 if TYPE_CHECKING:
-    from nbmosaic.core.matching.background import Gauge
+    from nbmosaic.core.matching.gauge import Gauge
 
 __all__ = ["frame_noise", "plane_covariance"]
 
