@@ -91,7 +91,6 @@ def relax(
     m, n = result.shape[0], plus.size
     change, right = np.zeros((m, 3)), np.zeros((m, 3))
     b = np.empty(3, np.float32)
-    half = np.float32(2.0)
     result[:] = 0.0
     for it in range(iterations):
         right[:] = 0.0
@@ -119,7 +118,7 @@ def relax(
                 right[q, 1] -= r1
         if it < level_iterations:
             for k in range(m):
-                step = np.float64(np.float32(right[k, 2]) / np.float32(sums[k, 5]) / half) if sums[k, 5] > 0 else 0.0
+                step = 0.5 * np.float64(np.float32(right[k, 2] / sums[k, 5])) if sums[k, 5] > 0 else 0.0
                 change[k, 2] = step
                 result[k, 2] += step
             continue
@@ -138,5 +137,5 @@ def relax(
                     if j != column:
                         b[j] -= value * steps[k, 4 * step + 1 + j]
             for j in range(3):
-                change[k, j] = np.float64(b[j] / half)
+                change[k, j] = 0.5 * np.float64(b[j])
                 result[k, j] += change[k, j]
