@@ -64,7 +64,7 @@ def image_objects(item: Any, number: int, hdu: Any = None) -> list[ImageObject]:
     ...
     nbmosaic.errors.InputError: input 1: the second of a pair is str, expected an astropy WCS or FITS header
     """
-    where = f"input {number + 1}"
+    where = f"input {number}"
     if hasattr(item, "writeto") and isinstance(item, list):
         return _of_hdu_list(item, where, hdu)
     if hasattr(item, "header") and hasattr(item, "fileinfo"):

@@ -1,11 +1,11 @@
-"""Tables of products with as many rows as ``%config MosaicMagics.displaylimit`` says."""
+"""How results look in a cell: tables of products with as many rows as ``%config MosaicMagics.displaylimit`` says, pictures of our plots."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["html_formatter", "text_formatter"]
+__all__ = ["axes_picture", "html_formatter", "text_formatter"]
 
 
 def html_formatter(magics: Any) -> Callable[[Any], str]:
@@ -51,6 +51,21 @@ def text_formatter(magics: Any) -> Callable[[Any, Any, bool], None]:
         printer.text(text)
 
     return draw
+
+
+def axes_picture(axes: Any) -> tuple[bytes, dict[str, str]] | None:
+    """PNG of a plot that a function of ours returned as the last value of a cell, with alt text; None for axes that the user made.
+
+    Our figures belong to no pyplot, so nothing else would show them, and nothing shows them twice.
+    """
+    from nbmosaic.views.figures import figure_png
+    from nbmosaic.views.look import has_house_style
+
+    figure = axes.get_figure(root=True)
+    if figure is None or not has_house_style(figure):
+        return None
+    parts = [part for panel in figure.axes for part in (panel.get_title(), panel.get_ylabel(), panel.get_xlabel()) if part]
+    return figure_png(axes), {"alt": "plot: " + ", ".join(dict.fromkeys(parts))}
 
 
 def _is_table(product: Any, method: str) -> bool:

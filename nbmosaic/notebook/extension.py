@@ -7,6 +7,7 @@ from typing import Any
 __all__ = ["load", "unload"]
 
 PRODUCT = ("nbmosaic.pipeline.product", "Product")
+AXES = ("matplotlib.axes._base", "_AxesBase")
 MAGICS = (("line", "mosaic"), ("cell", "mosaic"), ("line", "nbmosaic"))
 
 
@@ -18,7 +19,7 @@ def load(ipython: Any) -> None:
     ipython : InteractiveShell
         The shell.
     """
-    from nbmosaic.notebook.display import html_formatter, text_formatter
+    from nbmosaic.notebook.display import axes_picture, html_formatter, text_formatter
     from nbmosaic.notebook.magics import MosaicMagics
 
     if loaded(ipython) is not None:
@@ -28,6 +29,7 @@ def load(ipython: Any) -> None:
     formatters = ipython.display_formatter.formatters
     formatters["text/html"].for_type_by_name(*PRODUCT, html_formatter(magics))
     formatters["text/plain"].for_type_by_name(*PRODUCT, text_formatter(magics))
+    formatters["image/png"].for_type_by_name(*AXES, axes_picture)
 
 
 def unload(ipython: Any) -> None:
@@ -49,10 +51,10 @@ def unload(ipython: Any) -> None:
     manager.registry.pop(type(magics).__name__, None)
     if magics in ipython.configurables:
         ipython.configurables.remove(magics)
-    for mime in ("text/html", "text/plain"):
+    for mime, place in (("text/html", PRODUCT), ("text/plain", PRODUCT), ("image/png", AXES)):
         formatter = ipython.display_formatter.formatters[mime]
-        formatter.deferred_printers.pop(PRODUCT, None)
-        for cls in [cls for cls in formatter.type_printers if (cls.__module__, cls.__name__) == PRODUCT]:
+        formatter.deferred_printers.pop(place, None)
+        for cls in [cls for cls in formatter.type_printers if (cls.__module__, cls.__name__) == place]:
             formatter.pop(cls, None)
 
 

@@ -26,7 +26,7 @@ def data(rng):
 def test_array_and_wcs_or_header(data):
     for frame in (one((data, WCS(tan_header()))), one((data, tan_header(BUNIT="Jy", EXPTIME=3.0)))):
         np.testing.assert_array_equal(frame.source.load().data, data)
-        assert frame.name == "input 1"
+        assert frame.name == "input 0"
     assert frame.meta["unit"] == "Jy"
     assert frame.meta["exptime"] == 3.0
 
@@ -81,7 +81,7 @@ def test_hdu_and_hdu_list(tmp_path, data):
     assert (pixels.variance == 9).all()
     assert frames[0].meta["unit"] == "MJy/sr"
     np.testing.assert_array_equal(one(image).source.load().data, data)
-    assert one(hdus, hdu="ERR").name == "input 1[ERR]"
+    assert one(hdus, hdu="ERR").name == "input 0[ERR]"
     with pytest.raises(InputError, match="has no HDU 'SKY'"):
         frame_infos(hdus, hdu="SKY")
     with pytest.raises(InputError, match="holds no image"):
@@ -164,7 +164,7 @@ def test_latitude_first_keeps_its_axes(data):
 @pytest.mark.parametrize(
     ("item", "error", "message"),
     [
-        (3.5, InputError, "input 1 is float, expected a file name"),
+        (3.5, InputError, "input 0 is float, expected a file name"),
         ((np.zeros((2, 2)), 3), InputError, "the second of a pair is int"),
         ((np.zeros((3, 2, 2)), WCS(tan_header())), ShapeError, r"shape \(3, 2, 2\), expected an image"),
         ((np.zeros((0, 2)), WCS(tan_header())), ShapeError, r"shape \(0, 2\)"),

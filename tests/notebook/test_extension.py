@@ -116,3 +116,21 @@ def test_the_display_limit_reaches_the_tables_of_products(limit):
         assert "a<b>" not in data["text/html"]
         assert data["text/html"].count("<tr>") == limit + 2
         nbmosaic.unload_ipython_extension(shell)
+
+
+def test_our_plots_show_as_pictures_and_the_users_do_not_change():
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from nbmosaic.views.mosaic_figures import plot_image
+
+    with new_shell() as shell:
+        nbmosaic.load_ipython_extension(shell)
+        formatter = shell.display_formatter.formatters["image/png"]
+        formatter.enabled = True
+        png, metadata = formatter(plot_image(np.eye(20), unit="DN", title="a picture"))
+        assert png.startswith(b"\x89PNG")
+        assert "a picture" in metadata["alt"]
+        assert formatter(Figure().subplots()) is None
+        nbmosaic.unload_ipython_extension(shell)
+        assert formatter(plot_image(np.eye(20))) is None
