@@ -156,7 +156,13 @@ def _cell(value: Any, column: _Column) -> str:
     return "" if math.isnan(number) and column.optional else column.format % number
 
 
-def montage_text(table: DataFrame, kind: str) -> str:
+def _extra_column(table: DataFrame, name: str, kind: str, width: int) -> _Column:
+    """Column of a header keyword, wide enough for its longest text."""
+    width = max([width, len(name), len(kind), *(len(plain_text(v)) for v in table[name])])
+    return _Column(name, f"{name:>{width}}", f"{kind:>{width}}", "%s", width)
+
+
+def montage_text(table: DataFrame, kind: str, *, extra: Sequence[tuple[str, str, int]] = (), notes: Sequence[str] = ()) -> str:
     r"""Text of one of Montage's tables, equal to Montage's own to the byte.
 
     Parameters
@@ -165,6 +171,10 @@ def montage_text(table: DataFrame, kind: str) -> str:
         Has the columns of `kind` (the image table may lack the corners; those of cubes are blank where they are missing).
     kind : {"images", "fits", "corrections", "diffs"}
         Which table.
+    extra : sequence of (name, type, width), optional
+        Further columns of an image table, which stand behind ``equinox``; the table holds them as text.
+    notes : sequence of str, optional
+        Comment lines of an image table.
 
     Examples
     --------
@@ -172,7 +182,13 @@ def montage_text(table: DataFrame, kind: str) -> str:
     >>> montage_text(pd.DataFrame({"id": [0], "a": [0.0], "b": [0.0], "c": [1.0]}), "corrections").splitlines()[1]
     '        0    0.00000e+00    0.00000e+00    1.00000e+00'
     """
-    columns = [c for c in LAYOUTS[kind] if not c.dropped or c.name in table.columns]
+    flat = kind == "images" and "naxis" not in table.columns  # what mImgtbl writes where it is told that there are no cubes
+    columns = [
+        c for c in LAYOUTS[kind] if (not c.dropped or c.name in table.columns) and not (flat and (c.name == "naxis" or c.name in _CUBE))
+    ]
+    if extra:
+        place = [c.name for c in columns].index("equinox") + 1
+        columns[place:place] = [_extra_column(table, *one) for one in extra]
     texts = [[_cell(v, c) for v in table[c.name]] if c.name in table.columns else [""] * len(table) for c in columns]
     if kind == "diffs":
         return _diffs_text(columns, texts)
@@ -186,8 +202,9 @@ def montage_text(table: DataFrame, kind: str) -> str:
             head, declared = _PLAIN_HEADS.get(column.name, head), _PLAIN_KINDS.get(column.name, declared)
         heads.append(head.ljust(width) if last else head)
         types.append(declared.ljust(width) if last else declared)
-        cells.append([f" {text:<{width}} " if last else f" {text:>{width}}" for text in column_texts])
-    lines = ["\\datatype = fitshdr"] if kind == "images" else []
+        left = any(column.name == name and declared.strip() == "char" for name, _, _ in extra)
+        cells.append([f" {text:<{width}} " if last else f" {text:<{width}}" if left else f" {text:>{width}}" for text in column_texts])
+    lines = ["\\datatype = fitshdr", *(f"\\ {plain_text(note)}" for note in notes)] if kind == "images" else []
     lines.append(f"|{'|'.join(heads)}|")
     if kind == "images":
         lines.append(f"|{'|'.join(types)}|")

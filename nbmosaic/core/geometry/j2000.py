@@ -51,12 +51,16 @@ def j2000_centre_and_corners(wcs: WCS, shape: tuple[int, int]) -> tuple[FloatArr
     centre : ndarray, shape (2,)
         Degrees.
     corners : ndarray, shape (4, 2)
-        First column and row, first column and last row, last column and row, last column and first row.
+        First column and row, first column and last row, last column and row, last column and first row; the second and fourth change places for mirrored
+        frames, so that the order on the sky is always the same (clockwise, with east to the left).
     """
     ny, nx = shape
     x = np.array([-0.5, -0.5, nx - 0.5, nx - 0.5, (nx - 1) / 2.0])
     y = np.array([-0.5, ny - 0.5, ny - 0.5, -0.5, (ny - 1) / 2.0])
     points = np.stack(pixel_to_j2000(wcs, x, y, shape), axis=1)
+    matrix = np.diag(wcs.wcs.get_cdelt()) @ wcs.wcs.get_pc()
+    if float(np.linalg.det(matrix)) * (1.0 if wcs.wcs.lng < wcs.wcs.lat else -1.0) > 0:
+        points[[1, 3]] = points[[3, 1]]
     return points[4], points[:4]
 
 
