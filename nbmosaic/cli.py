@@ -1,4 +1,4 @@
-"""The command ``nbmosaic``: mosaics, the demonstration, and compiling the kernels ahead."""
+"""The command ``nbmosaic``: mosaics, the demonstration, compiling the kernels ahead, and Montage's programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nbmosaic.compat.montage.command_table import COMMANDS, GROUPS
 from nbmosaic.errors import MosaicCancelled, NbmosaicError, NbmosaicWarning
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+MONTAGE = frozenset(COMMANDS)
 HIDDEN = {"paths", "output", "overwrite", "executor", "progress"}
 
 
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 an error of the input, 2 wrong usage, 130 stopped by the user.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in MONTAGE:
+        return _run_montage(words[0], words[1:])
     parser = _parser(full=words[:1] == ["mosaic"])
     chosen, unknown = parser.parse_known_args(words)
     if unknown:
@@ -52,6 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NbmosaicError as error:
         print("nbmosaic:", " ".join(str(error).split()), file=sys.stderr)
         return 1
+    return status
+
+
+def _run_montage(name: str, words: list[str]) -> int:
+    """Run a program of Montage; its answer is one line."""
+    from nbmosaic.compat.montage.command import run_command
+
+    try:
+        status, text = run_command(name, words)
+    except KeyboardInterrupt:
+        print("nbmosaic: stopped", file=sys.stderr)
+        return 130
+    if text:
+        print(text, flush=True)
     return status
 
 
@@ -79,9 +97,15 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def _parser(*, full: bool) -> argparse.ArgumentParser:
     from nbmosaic import __version__
 
-    parser = _Parser(prog="nbmosaic", description="Background-matched mosaics of the sky.", allow_abbrev=False)
+    parser = _Parser(
+        prog="nbmosaic",
+        description="Background-matched mosaics of the sky.",
+        epilog=_montage_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"nbmosaic {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="mosaics and tools", metavar="COMMAND")
     _add_mosaic(commands.add_parser("mosaic", help="frames to one background-matched mosaic", allow_abbrev=False), full=full)
     demo = commands.add_parser("demo", help="simulate frames, make their mosaic, and a small report", allow_abbrev=False)
     demo.add_argument("--folder", default="nbmosaic-demo", help="where the files go (default: nbmosaic-demo)")
@@ -90,6 +114,15 @@ def _parser(*, full: bool) -> argparse.ArgumentParser:
     warm = commands.add_parser("warmup", help="compile the kernels now, so that the first run is quick", allow_abbrev=False)
     warm.set_defaults(run=_run_warmup)
     return parser
+
+
+def _montage_help() -> str:
+    """Montage's programs by purpose."""
+    lines = []
+    for group, names in GROUPS.items():
+        lines += ["", f"{group}, as Montage's program of that name:"]
+        lines += [f"  {name:<17} {COMMANDS[name].purpose}" for name in names]
+    return "\n".join(lines).strip()
 
 
 def _add_mosaic(parser: argparse.ArgumentParser, *, full: bool) -> None:

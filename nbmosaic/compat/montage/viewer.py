@@ -10,7 +10,7 @@ from nbmosaic.compat.montage.viewer_words import Wanted, from_words, split_words
 from nbmosaic.errors import InputError
 from nbmosaic.types.picture import PictureSpec
 
-__all__ = ["mViewer", "view"]
+__all__ = ["mViewer", "read_wanted", "view"]
 
 _KINDS = {"png": "png", "jpeg": "jpeg", "jpg": "jpeg"}
 _COLOURS = ("red", "green", "blue")
@@ -65,7 +65,7 @@ def mViewer(cmdstr: Any, outFile: Any, mode: int = 0, outFmt: str = "png", fontF
     >>> mViewer("-gray nope.fits min max", "picture.png", mode=2)
     {'status': '1', 'msg': b'File nope.fits not found.'}
     """
-    wanted = _wanted(cmdstr, mode)
+    wanted = read_wanted(cmdstr, mode)
     if not wanted.output:
         wanted.output, wanted.kind = path_text(outFile, "outFile"), _kind(outFmt)
     return view(wanted, path_text(fontFile, "fontFile"))
@@ -78,7 +78,7 @@ def _kind(name: Any) -> str:
     return _KINDS[text]
 
 
-def _wanted(command: Any, mode: int) -> Wanted:
+def read_wanted(command: Any, mode: int) -> Wanted:
     """Read the command in the form that `mode` says."""
     text = path_text(command, "cmdstr")
     if mode == 2:
