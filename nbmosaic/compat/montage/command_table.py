@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["COMMANDS", "GROUPS", "Argument", "Command", "Option"]
+__all__ = ["COMMANDS", "GROUPS"]
 
 Kind = Literal["text", "int", "float", "number"]
 
