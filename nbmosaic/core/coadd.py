@@ -12,8 +12,8 @@ Frames lie on the mosaic grid already, so a coadd is a statistic over the values
 ====================  ====================================================================================================================
 
 Weights are 1, the area, the weight plane or the inverse variance. Coverage (`area`) is the sum of the areas of the values used, `count` their number.
-Variances are propagated through mean, sum, first and clipped mean as ``sum(w^2 var) / sum(w)^2``, and through the median with the factor pi/2 of large
-Gaussian samples where there are more than two values (for 3 the true factor is 1.35).
+Variances are propagated through mean, sum, first and clipped mean as ``sum(w^2 var) / sum(w)^2``, and through the median with the factor of
+Gaussian samples of that size (`nbmosaic.core.median_noise`: 1.35 for 3 values, 1.19 for 4, pi/2 for many).
 
 The standard deviation that clipping uses is the larger of the value's own noise (variance plane, or the frame's noise if the caller knows it) and
 1.4826 times the median absolute deviation, corrected for small samples (Croux & Rousseeuw 1992, in Computational Statistics 1, 411). Without the

@@ -15,6 +15,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from nbmosaic._types import Float32Array, FloatArray, IntArray
+from nbmosaic.core.median_noise import median_variance
 
 __all__ = [
     "AREA",
@@ -40,8 +41,7 @@ __all__ = [
 DATA, AREA, WEIGHT, VARIANCE, ROW, HEIGHT, XMIN, WIDTH, N_COLUMNS = 0, 2, 4, 6, 8, 9, 10, 11, 12
 """Columns of the input table: address and row stride (bytes) of each plane (address 0: none), then the place of the window in the band."""
 MEDIAN, CLIPPED, FIRST, MINIMUM, MAXIMUM = 0, 1, 2, 3, 4
-_TILE = 2048
-"""Columns combined at once: four float64 accumulators of 16 KB."""
+_TILE = 2048  # columns combined at once: four float64 accumulators of 16 KB
 LANE = 256
 """Columns sorted at once: with 64 frames 64 KB of values, near the processor; with fewer columns the slices cost more than the sorting (64: 2.5 times)."""
 _LIMIT = np.float32(3.4e38)
@@ -231,7 +231,7 @@ def _finish(
     num: FloatArray, den: FloatArray, cover: FloatArray, count: IntArray, total: int, image: Float32Array, area: Float32Array
 ) -> None:  # fmt: skip
     """Write a finished tile: NaN and area 0 where nothing was added."""
-    # one plain loop a result: with all of them in one, the compiler gives up on vectors and takes three times as long
+    # one plain loop a result: all of them in one keep the compiler from vectors and take three times as long
     if total:
         for i in range(num.size):
             value = num[i]
@@ -426,7 +426,7 @@ def order_band(
                 count[row, start + i] = c[i]
             if with_variance:
                 for i in range(n):
-                    f = 0.5 * np.pi if combine == MEDIAN and c[i] > 2 else 1.0
+                    f = median_variance(c[i]) if combine == MEDIAN else 1.0
                     variance[row, start + i] = f * spread[i] / (den[i] * den[i]) if c[i] > 0 else np.nan
 
 

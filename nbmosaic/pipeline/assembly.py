@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from nbmosaic._types import Float32Array
 from nbmosaic.errors import EmptyMosaicError
-from nbmosaic.pipeline.coadding import ArraySink, CoaddOptions, FileSink, coadd_frames, has_fractional_area, has_variance
+from nbmosaic.pipeline.coadding import (
+    WITHOUT_VARIANCE,
+    ArraySink,
+    CoaddOptions,
+    FileSink,
+    coadd_frames,
+    has_fractional_area,
+    has_variance,
+    variance_of_noise,
+)
 from nbmosaic.pipeline.execution import Execution
 from nbmosaic.pipeline.notes import current_notes
 from nbmosaic.pipeline.outputs import check_not_input
@@ -51,7 +61,8 @@ def assemble(frames: Corrected | Projected, *, options: CoaddOptions, output: st
             wcs=projected.grid.wcs,
             area=sink.area,
             count=sink.count,
-            variance=sink.variance,
+            variance_plane=sink.variance,
+            estimate=noise_estimate(frames, options, execution),
             unit=unit,
             n_frames=n_frames,
             combine=options.combine,
@@ -117,7 +128,8 @@ def _into_file(
         wcs=projected.grid.wcs,
         area=arrays["area"],
         count=arrays.get("nframes", arrays["area"]),
-        variance=arrays.get("variance"),
+        variance_plane=arrays.get("variance"),
+        estimate=noise_estimate(frames, options, execution),
         unit=unit,
         n_frames=len(projected.infos),
         combine=options.combine,
@@ -125,6 +137,14 @@ def _into_file(
         provenance=notes,
         owner=owner,
     )
+
+
+def noise_estimate(frames: Corrected | Projected, options: CoaddOptions, execution: Execution) -> Callable[[], Float32Array] | None:
+    """What makes a variance from the measured noise of the frames; None where the combination has no variance."""
+    if options.combine in WITHOUT_VARIANCE:
+        return None
+    quiet = Execution(jobs=execution.jobs, max_memory=execution.max_memory)
+    return lambda: variance_of_noise(frames, options=options, execution=quiet)
 
 
 def _check_filled(filled: int, n_frames: int) -> None:

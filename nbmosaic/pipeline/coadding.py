@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from nbmosaic._types import Float32Array
 from nbmosaic.pipeline.execution import Execution, run_tasks
 from nbmosaic.pipeline.products import Corrected, Projected
 from nbmosaic.types import MosaicGrid, PixelBox, ProjectedInfo
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
     from nbmosaic.io.fits_write import MosaicWriter
     from nbmosaic.types import BackgroundModel
 
-__all__ = ["ArraySink", "CoaddOptions", "FileSink", "Sink", "coadd_frames"]
+__all__ = [
+    "WITHOUT_VARIANCE",
+    "ArraySink",
+    "CoaddOptions",
+    "FileSink",
+    "Sink",
+    "coadd_frames",
+    "has_fractional_area",
+    "has_variance",
+    "variance_of_noise",
+]
+
+WITHOUT_VARIANCE = frozenset({"min", "max", "count"})
+"""Combinations whose variance is not defined."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +106,7 @@ def frames_in_order(projected: Projected, *, combine: str) -> list[ProjectedInfo
 
 def has_variance(projected: Projected, options: CoaddOptions) -> bool:
     """Whether the mosaic gets a variance: every frame carries one, and the way to combine has one."""
-    return options.combine not in {"min", "max", "count"} and all("variance" in info.planes for info in projected.infos)
+    return options.combine not in WITHOUT_VARIANCE and all("variance" in info.planes for info in projected.infos)
 
 
 def has_fractional_area(projected: Projected) -> bool:
@@ -100,12 +114,43 @@ def has_fractional_area(projected: Projected) -> bool:
     return any("area" in info.planes for info in projected.infos)
 
 
-def coadd_frames(source: Projected | Corrected, grid: MosaicGrid, sink: Sink, *, options: CoaddOptions, execution: Execution) -> int:
-    """Add the frames up, band by band; returns the number of pixels that got a value."""
+class _VarianceSink:
+    """The variance of a mosaic in memory, and nothing else."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.variance = np.empty(shape, np.float32)
+
+    def write(self, y0: int, band: Band) -> None:
+        """Copy a band into place."""
+        assert band.variance is not None
+        self.variance[y0 : y0 + len(band.variance)] = band.variance
+
+
+def variance_of_noise(source: Projected | Corrected, *, options: CoaddOptions, execution: Execution) -> Float32Array:
+    """Variance of the mosaic from the measured noise of the frames (`ProjectedInfo.noise`), the same for all pixels of a frame."""
+    grid = (source.projected if isinstance(source, Corrected) else source).grid
+    sink = _VarianceSink(grid.shape)
+    coadd_frames(source, grid, sink, options=options, execution=execution, from_noise=True)
+    return sink.variance
+
+
+def coadd_frames(
+    source: Projected | Corrected,
+    grid: MosaicGrid,
+    sink: Sink,
+    *,
+    options: CoaddOptions,
+    execution: Execution,
+    from_noise: bool = False,
+) -> int:
+    """Add the frames up, band by band; returns the number of pixels that got a value.
+
+    With `from_noise` a frame without a variance plane gets a variance from its measured noise.
+    """
     projected, model = (source.projected, source.background.model) if isinstance(source, Corrected) else (source, None)
     infos = frames_in_order(projected, combine=options.combine)
     bands = _bands(infos, grid, execution)
-    maker = _BandMaker(projected, model, infos, bands[0].shape, options)
+    maker = _BandMaker(projected, model, infos, bands[0].shape, options, from_noise=from_noise)
     filled = 0
     execution.progress.start("coadd", len(bands))
     local = Execution(jobs=execution.jobs, max_memory=execution.max_memory)  # bands are shared memory work: threads of this process
@@ -152,9 +197,12 @@ class _BandMaker:
         infos: Sequence[ProjectedInfo],
         largest: tuple[int, int],
         options: CoaddOptions,
+        *,
+        from_noise: bool,
     ) -> None:
         self._projected, self._model, self._infos, self._largest, self._options = projected, model, infos, largest, options
-        self._with_variance = has_variance(projected, options)
+        self._with_variance = from_noise or has_variance(projected, options)
+        self._from_noise = from_noise
         self._free: list[Coadder] = []
         self._lock = threading.Lock()
 
@@ -186,13 +234,17 @@ class _BandMaker:
         read = self._projected.store.read
         data = read(info.index, "data", box)
         assert data is not None
-        with_variance = self._with_variance or self._options.weighting == "variance"
+        variance = None
+        if self._from_noise and "variance" not in info.planes:
+            variance = np.full(box.shape, info.noise**2, np.float32)
+        elif self._with_variance or self._options.weighting == "variance":
+            variance = read(info.index, "variance", box)
         return BandInput(
             box=box,
             data=data,
             area=read(info.index, "area", box),
             weight=read(info.index, "weight", box) if self._options.weighting == "weight" else None,
-            variance=read(info.index, "variance", box) if with_variance else None,
+            variance=variance,
             plane=(0.0, 0.0, 0.0) if self._model is None else plane_coefficients(self._model, info.index),
             noise=info.noise,
         )

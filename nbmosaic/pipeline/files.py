@@ -87,7 +87,7 @@ def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
     from nbmosaic.types import MosaicGrid
 
     apart = mosaic.count is not mosaic.area
-    planes = ["area", *(["nframes"] if apart else []), *([] if mosaic.variance is None else ["variance"])]
+    planes = ["area", *(["nframes"] if apart else []), *([] if mosaic.variance_plane is None else ["variance"])]
     with MosaicWriter(
         target,
         MosaicGrid(mosaic.wcs, mosaic.shape),
@@ -106,7 +106,7 @@ def _save_mosaic(mosaic: Mosaic, target: Path, *, overwrite: bool) -> None:
                 mosaic.data[rows],
                 area=mosaic.area[rows],
                 nframes=mosaic.count[rows] if apart else None,
-                variance=None if mosaic.variance is None else mosaic.variance[rows],
+                variance=None if mosaic.variance_plane is None else mosaic.variance_plane[rows],
             )
 
 

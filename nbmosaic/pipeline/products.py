@@ -5,7 +5,7 @@ A product wraps frozen values of `nbmosaic.types`; its text, HTML and pictures c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -290,8 +290,10 @@ class Mosaic(Product):
         Coverage: sum of the covered fractions of each pixel; 0 where there is no data.
     count : ndarray of int, shape (ny, nx)
         Number of frames on each pixel.
-    variance : ndarray of float32, optional
-        Variance, where every frame brought one.
+    variance_plane : ndarray of float32, optional
+        Variance propagated from the frames' variance planes, if every frame has one. `variance` is never missing.
+    estimate : callable, optional
+        Makes a variance from the measured noise of the frames, when it is asked for.
     unit : str
         Unit of the data.
     n_frames : int
@@ -306,7 +308,8 @@ class Mosaic(Product):
     wcs: WCS
     area: AnyArray
     count: AnyArray
-    variance: Float32Array | None = None
+    variance_plane: Float32Array | None = None
+    estimate: Callable[[], Float32Array] | None = None
     unit: str = ""
     n_frames: int = 0
     combine: str = "mean"
@@ -318,6 +321,19 @@ class Mosaic(Product):
     def mask(self) -> BoolArray:
         """True where there is no data."""
         return np.asarray(self.area == 0)
+
+    @cached_property
+    def variance(self) -> Float32Array:
+        """Variance of every pixel, NaN where there is no data.
+
+        Propagated from the frames' variance planes where all have one; else from the noise that was measured on each projected frame, which knows
+        of the sky and the detector but not of the photons of a bright star. Not defined (NaN) for the combinations min, max and count.
+        """
+        if self.variance_plane is not None:
+            return self.variance_plane
+        if self.estimate is not None:
+            return self.estimate()
+        return np.full(self.shape, np.nan, np.float32)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -41,7 +41,9 @@ def cut(mosaic: Mosaic, ra: float, dec: float, width_arcsec: float, height_arcse
     part = box.slices()
     grid = crop_grid(MosaicGrid(mosaic.wcs, mosaic.shape), box)
     planes: dict[str, Any] = {name: np.array(getattr(mosaic, name)[part]) for name in ("data", "area", "count")}
-    planes["variance"] = None if mosaic.variance is None else np.array(mosaic.variance[part])
+    planes["variance_plane"] = None if mosaic.variance_plane is None else np.array(mosaic.variance_plane[part])
+    if mosaic.estimate is not None:
+        planes["estimate"] = lambda: mosaic.variance[part]
     return replace(mosaic, wcs=grid.wcs, path=None, owner=None, **planes)
 
 
@@ -59,9 +61,9 @@ def block_mean(mosaic: Mosaic, factor: int) -> Mosaic:
         raise ConfigError(f"factor cannot be {factor!r}", hint=f"it is a whole number from 2 to {min(mosaic.shape)}", option="factor")
     area = blocks.block_sum(mosaic.area, factor)
     variance = None
-    if mosaic.variance is not None:
+    if mosaic.variance_plane is not None:
         # variance of an area-weighted mean of independent pixels; neighbours of a resampled mosaic are not, so this is a lower bound
-        spread = blocks.block_sum(np.asarray(mosaic.variance, dtype=float) * np.square(np.asarray(mosaic.area, dtype=float)), factor)
+        spread = blocks.block_sum(np.asarray(mosaic.variance_plane, dtype=float) * np.square(np.asarray(mosaic.area, dtype=float)), factor)
         variance = np.divide(spread, np.square(area), out=np.full(area.shape, np.nan), where=area > 0).astype(np.float32)
     wcs = mosaic.wcs.deepcopy()
     wcs.wcs.crpix = (np.asarray(mosaic.wcs.wcs.crpix) - 0.5) / factor + 0.5
@@ -77,7 +79,8 @@ def block_mean(mosaic: Mosaic, factor: int) -> Mosaic:
         data=blocks.block_mean(mosaic.data, mosaic.area, factor),
         area=(area / factor**2).astype(np.float32),
         count=blocks.block_sum(mosaic.count, factor).astype(np.int32) // factor**2,
-        variance=variance,
+        variance_plane=variance,
+        estimate=None,
         wcs=wcs,
         path=None,
         owner=None,

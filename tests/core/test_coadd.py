@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nbmosaic.core.coadd import BandInput, Coadder
+from nbmosaic.core.median_noise import median_variance
 from nbmosaic.errors import ConfigError, InputError, ShapeError
 from nbmosaic.types.box import PixelBox
 
@@ -43,7 +44,7 @@ def statistic(combine, v, w, r):
     if combine == "sum":
         return (w * v).sum(), spread
     if combine == "median":
-        return np.median(v), r.sum() / n**2 * (np.pi / 2 if n > 2 else 1)
+        return np.median(v), r.sum() / n**2 * median_variance.py_func(n)
     if combine == "first":
         return v[0], r[0]
     return {"min": v.min(), "max": v.max(), "count": n}[combine], np.nan

@@ -20,9 +20,8 @@ def assert_same(one, two):
     """Every number of two runs is equal to the bit."""
     for name in ("data", "area", "count"):
         np.testing.assert_array_equal(getattr(one.mosaic, name), getattr(two.mosaic, name), err_msg=name)
-    assert (one.mosaic.variance is None) == (two.mosaic.variance is None)
-    if one.mosaic.variance is not None:
-        np.testing.assert_array_equal(one.mosaic.variance, two.mosaic.variance)
+    assert (one.mosaic.variance_plane is None) == (two.mosaic.variance_plane is None)
+    np.testing.assert_array_equal(one.mosaic.variance, two.mosaic.variance)
     for stage in ("images", "project", "overlaps", "background"):
         pd.testing.assert_frame_equal(one.table(stage), two.table(stage), check_exact=True)
     pd.testing.assert_frame_equal(one.residuals(), two.residuals(), check_exact=True)
