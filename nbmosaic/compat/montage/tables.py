@@ -232,6 +232,8 @@ def mOverlaps(tblfile: PathLike, difftbl: PathLike, quickmode: bool = False, deb
 
 
 def _check_overlap_columns(table: DataFrame, name: str) -> None:
+    from pandas.api.types import is_numeric_dtype
+
     corners = all(column in table.columns for column in _CORNERS)
     missing = [column for column in _WCS_COLUMNS if column not in table.columns]
     if not corners and missing:
@@ -239,7 +241,7 @@ def _check_overlap_columns(table: DataFrame, name: str) -> None:
         raise InputError(f"{text}: {name} has no column {', '.join(missing)}, and not all of ra1, dec1 to ra4, dec4")
     if "fname" not in table.columns:
         raise InputError(f"Need columns: fname (or file) in {name}")
-    if corners and any(str(table[column].dtype) == "object" for column in _CORNERS):
+    if corners and not all(is_numeric_dtype(table[column]) for column in _CORNERS):
         raise InputError(f"the corners in {name} are not all numbers")
 
 

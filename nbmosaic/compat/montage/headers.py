@@ -1,0 +1,388 @@
+"""Functions on headers and header templates."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbmosaic.compat.montage.status import Answer, montage_call, path_text
+from nbmosaic.errors import FormatError, InputError, NbmosaicError, TableFormatError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from nbmosaic._types import FloatArray, PathLike
+    from nbmosaic.core.geometry.systems import CelestialSystem
+
+__all__ = ["mGetHdr", "mHdr", "mMakeHdr", "mTANHdr"]
+
+_CORNERS = [f"{key}{i}" for i in range(1, 5) for key in ("ra", "dec")]
+_WCS_COLUMNS = ("ctype1", "ctype2", "crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2", "crota2", "naxis1", "naxis2")
+_ARCSEC = 1.0 / 3600.0
+_MAX_AXIS = 10_000_000
+_BANDS = {"j": 20.9044, "h": 20.4871, "k": 19.9757}
+"""Mean zero points of 2MASS images, in magnitudes, as Montage writes them."""
+
+
+def _write(path: Any, text: str, what: str, complaint: str) -> None:
+    from nbmosaic.io.output import replacing
+
+    name = path_text(path, what)
+    try:
+        with replacing(name, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    except FormatError as error:
+        raise FormatError(f"{complaint} {error.message}", path=name) from error
+
+
+@montage_call
+def mGetHdr(infile: PathLike, hdrfile: PathLike, hdu: int = 0, htmlMode: int = 0, debug: int = 0) -> Answer:
+    """Write the header of an HDU to a text file, one card a line.
+
+    Parameters
+    ----------
+    infile : path
+        FITS file.
+    hdrfile : path
+        Text file to write.
+    hdu : int
+        HDU, from 0.
+    htmlMode : int
+        0 text, 1 an HTML page, 2 a piece of HTML.
+    debug : int
+        Accepted for compatibility; changes nothing.
+
+    Returns
+    -------
+    dict
+        ``status`` and ``ncard`` (without END).
+
+    Notes
+    -----
+    Differs from Montage: a file that cannot be written is named (Montage's message is empty).
+    """
+    del debug
+    from nbmosaic.io.fits_scan import scan_fits
+    from nbmosaic.io.montage_header import header_html
+
+    name = path_text(infile, "infile")
+    if htmlMode not in (0, 1, 2):
+        raise InputError(f"htmlMode {htmlMode!r}: expected 0 (text), 1 (page) or 2 (piece)")
+    if len(name) > 4000 or not Path(name).exists():
+        raise FormatError(f"Image file ({name}) does not exist", path=name)
+    try:
+        hdus = scan_fits(name, last=hdu)
+    except FormatError as error:
+        if "is not a FITS file" in error.message or error.message.endswith(" is empty"):
+            raise FormatError(f"1st key not SIMPLE or XTENSION: {error.message}", path=name) from error
+        raise
+    if not 0 <= hdu < len(hdus):
+        raise FormatError(f"tried to move past end of file: {name} has no HDU {hdu}, it has {len(hdus)}", path=name)
+    lines = [line.rstrip() for line in hdus[hdu].cards.lines()]
+    text = "\n".join([*lines, "END", ""])
+    if htmlMode:
+        text = header_html([*lines, "END"], Path(name).name, fragment=htmlMode == 2)
+    _write(hdrfile, text, "hdrfile", "Cannot open output header file:")
+    return {"ncard": len(lines)}
+
+
+def _system(csys: Any, equinox: float) -> tuple[str, float, CelestialSystem]:
+    """Montage's name of a system, its equinox, and the system itself; the default of 2000 means 1950 for Besselian ones."""
+    from nbmosaic.core.geometry.systems import CelestialSystem
+    from nbmosaic.io.locations import system_word
+
+    word = system_word(csys.decode() if isinstance(csys, bytes) else str(csys))
+    year = float(equinox)
+    if not 1800.0 <= year <= 2200.0:
+        raise InputError(f"equinox {equinox!r}: expected a year from 1800 to 2200")
+    if word.endswith("B") and year == 2000.0:
+        year = 1950.0
+    name = {"EQUJ": "fk5", "EQUB": "fk4", "ECLJ": "ecliptic", "ECLB": "ecliptic", "GAL": "galactic", "SGAL": "supergalactic"}[word]
+    return word, year, CelestialSystem(name, 0.0 if word in {"GAL", "SGAL"} else year)
+
+
+@montage_call
+def mHdr(
+    locstr: str,
+    width: float,
+    height: float,
+    outfile: PathLike,
+    csys: str = "EquJ",
+    equinox: float = 2000.0,
+    resolution: float = 1.0,
+    rotation: float = 0.0,
+    band2MASS: str = "",
+    debug: int = 0,
+) -> Answer:
+    """Write a header template about a position.
+
+    Parameters
+    ----------
+    locstr : str
+        Position: degrees, or hours and degrees with minutes and seconds; perhaps followed by a system (``gal``, ``eq b1950``), else J2000.
+    width, height : float
+        Degrees.
+    outfile : path
+        Header template to write.
+    csys : str
+        System of the template: EQUJ, EQUB, ECLJ, ECLB, GAL, SGAL.
+    equinox : float
+        Its equinox.
+    resolution : float
+        Pixel in arcsec.
+    rotation : float
+        CROTA2 in degrees.
+    band2MASS : str
+        J, H or K: adds the zero point MAGZP of 2MASS images.
+    debug : int
+        Accepted for compatibility; changes nothing.
+
+    Returns
+    -------
+    dict
+        ``status`` and ``count`` (lines of the file).
+
+    Notes
+    -----
+    Differs from Montage: nothing is asked over a network, not even for coordinates; the name of an object is an error that says so. Sizes are rounded up to
+    whole pixels on both axes alike.
+    """
+    del debug
+    from nbmosaic.core.geometry.j2000 import system_change
+    from nbmosaic.io.locations import parse_location
+    from nbmosaic.io.montage_header import simple_header
+
+    text = locstr.decode(errors="replace") if isinstance(locstr, bytes) else str(locstr)
+    lon, lat, place, year = parse_location(text)
+    word, epoch, target = _system(csys, equinox)
+    for name, value in (("width", width), ("height", height), ("resolution", resolution)):
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name} must be positive, not {value}")
+    if not math.isfinite(rotation):
+        raise InputError(f"rotation {rotation} is not finite")
+    change = system_change(_system(place, year)[2], target)
+    if change is not None:
+        lon, lat = (float(v[0]) for v in change(np.array([lon]), np.array([lat])))
+    step = float(resolution) * _ARCSEC
+    naxis = (_pixels(width, step), _pixels(height, step))
+    extra = []
+    band = str(band2MASS).strip().lower()[:1]
+    if band:
+        if band not in _BANDS:
+            raise InputError(f"band2MASS {band2MASS!r}: expected J, H or K")
+        extra = [f"MAGZP   = {_BANDS[band]:11.6f}"]
+    crpix = ((naxis[0] + 1) / 2.0, (naxis[1] + 1) / 2.0)
+    header = simple_header(word, epoch, naxis, crval=(lon, lat), crpix=crpix, step=step, rotation=float(rotation), extra=extra)
+    _write(outfile, header, "outfile", "Can't open output header file.")
+    return {"count": header.count("\n")}
+
+
+def _pixels(size: float, step: float) -> int:
+    n = math.ceil(size / step - 1e-6)
+    if n > _MAX_AXIS:
+        raise InputError(f"{size:g} degrees of {step * 3600:g} arcsec are {n} pixels, more than {_MAX_AXIS}")
+    return max(1, n)
+
+
+@montage_call
+def mTANHdr(
+    template: PathLike,
+    tanTemplate: PathLike,
+    order: int = 5,
+    maxiter: int = 50,
+    tolerance: float = 0.01,
+    useOffscl: bool = False,
+    debug: int = 0,
+) -> Answer:
+    """Fit a TAN header with SIP distortions to any other header, over the area of its image.
+
+    Parameters
+    ----------
+    template : path
+        Header template (or FITS image) with any projection.
+    tanTemplate : path
+        Header template to write.
+    order : int
+        Degree of the polynomials (2 to 9); raised while the tolerance is not reached.
+    maxiter : int
+        How many degrees may be tried.
+    tolerance : float
+        Largest error in pixels.
+    useOffscl : bool
+        Fit a twentieth of the image's size beyond its edges as well.
+    debug : int
+        Accepted for compatibility; changes nothing.
+
+    Returns
+    -------
+    dict
+        ``status``; ``fwdxerr fwdyerr revxerr revyerr``, the largest errors in pixels on a lattice between the fitted points; ``fwditer reviter``, how many
+        degrees were tried.
+
+    Notes
+    -----
+    Differs from Montage: a linear least-squares fit takes the place of the iteration, which in 2.3.0 does not converge (it reports 90 pixels and success);
+    where the tolerance cannot be reached, that is an error and no file is written.
+    """
+    del debug
+    from nbmosaic.core.geometry.tan_sip import fit_tan_sip
+    from nbmosaic.io.montage_header import tan_sip_header
+    from nbmosaic.io.templates import read_template
+
+    name = path_text(template, "template")
+    try:
+        grid = read_template(name)
+    except NbmosaicError as error:
+        raise FormatError(f"Bad template: {name} ({error})", path=name) from error
+    if not (math.isfinite(tolerance) and tolerance > 0):
+        raise InputError(f"tolerance must be positive, not {tolerance}")
+    if not 1 <= int(order) <= 9:
+        raise InputError(f"order {order!r}: expected 1 to 9")
+    tries = max(1, int(maxiter))
+    fit = fit_tan_sip(grid.wcs, grid.shape, degree=int(order), tolerance=float(tolerance), tries=tries, margin=0.05 if useOffscl else 0.0)
+    prm = grid.wcs.wcs
+    ctype = (str(prm.ctype[0])[:4], str(prm.ctype[1])[:4])
+    system = [f"EQUINOX = {float(prm.equinox)!r}"] if math.isfinite(prm.equinox) else []
+    system += [f"RADESYS = '{prm.radesys}'"] if str(prm.radesys) else []
+    polynomials = {"A": fit.forward[0], "B": fit.forward[1], "AP": fit.reverse[0], "BP": fit.reverse[1]}
+    text = tan_sip_header(ctype, grid.shape, (fit.lon, fit.lat), fit.crpix, fit.cd, polynomials, system)
+    _write(tanTemplate, text, "tanTemplate", f"Cannot open output template file {path_text(tanTemplate, 'tanTemplate')}:")
+    answer: Answer = {"fwdxerr": fit.forward_error[0], "fwdyerr": fit.forward_error[1], "fwditer": fit.tries[0]}
+    return answer | {"revxerr": fit.reverse_error[0], "revyerr": fit.reverse_error[1], "reviter": fit.tries[1]}
+
+
+@montage_call
+def mMakeHdr(
+    tblfile: PathLike,
+    template: PathLike,
+    csys: str = "EQUJ",
+    equinox: float = 2000.0,
+    pixelScale: float = 0.0,
+    northAligned: int = 0,
+    pad: float = 0.0,
+    isPercentage: bool = False,
+    maxPixel: int = 0,
+    debug: int = 0,
+) -> Answer:
+    """Write the header template that holds the images (or sources) of a table.
+
+    Parameters
+    ----------
+    tblfile : path
+        Image table (corners, or WCS columns), or any table with columns ra and dec.
+    template : path
+        Header template to write.
+    csys : str
+        System of the template: EQUJ, EQUB, ECLJ, ECLB, GAL, SGAL.
+    equinox : float
+        Its equinox.
+    pixelScale : float
+        Pixel in DEGREES (mHdr takes arcsec); by default the smallest CDELT of the table, else 1 arcsec.
+    northAligned : int
+        1: north is up; 0: the box of least area.
+    pad : float
+        Pixels added on every side; with `isPercentage`, percents of the longer axis (on both).
+    isPercentage : bool
+        See `pad`.
+    maxPixel : int
+        Longest axis in pixels; the pixels follow from it.
+    debug : int
+        Accepted for compatibility; changes nothing.
+
+    Returns
+    -------
+    dict
+        ``status``, ``count`` (rows), ``ncube`` (rows with a third axis), ``naxis1 naxis2``, ``clon clat`` (centre), ``lonsize latsize`` (degrees),
+        ``posang``, and the corners ``lon1 lat1`` to ``lon4 lat4``.
+
+    Notes
+    -----
+    See `nbmosaic.core.geometry.montage_grid.montage_grid` for the rule.
+
+    Differs from Montage: NAXIS2 is compared with the size in latitude (Montage takes that in longitude: tall fields come out up to a pixel too short, and
+    padded wide ones two rows too high); the default equinox 2000 means 1950 for EQUB and ECLB; cubes give a template of two axes; galactic and B1950
+    templates are up to 0.4 arcsec away because Montage's change of systems is.
+    """
+    del debug
+    from nbmosaic.core.geometry.montage_grid import grid_corners, montage_grid
+    from nbmosaic.io.montage_header import simple_header
+    from nbmosaic.io.tables import read_table
+
+    name = path_text(tblfile, "tblfile")
+    word, epoch, target = _system(csys, equinox)
+    for what, value in (("pixelScale", pixelScale), ("pad", pad)):
+        if not math.isfinite(value) or value < 0:
+            raise InputError(f"{what} must not be negative, not {value}")
+    if int(maxPixel) < 0 or int(maxPixel) > _MAX_AXIS:
+        raise InputError(f"maxPixel {maxPixel!r}: expected 0 to {_MAX_AXIS}")
+    try:
+        table = read_table(name)
+    except (TableFormatError, ValueError) as error:
+        raise FormatError(f"Invalid table file: {name} ({error})", path=name) from error
+    points = _points(table, name, target)
+    step = float(pixelScale) or _smallest_step(table)
+    grid = montage_grid(points, step, north_aligned=bool(northAligned), pad=float(pad), percent=bool(isPercentage), max_pixel=int(maxPixel))
+    if max(grid.naxis) > _MAX_AXIS:
+        raise InputError(f"a template of {grid.naxis[0]} x {grid.naxis[1]} pixels is too large", hint="pixelScale is in degrees")
+    crval = (grid.lon, grid.lat)
+    text = simple_header(
+        word, epoch, grid.naxis, crval=crval, crpix=grid.crpix, step=grid.step, rotation=grid.rotation, projection=grid.projection
+    )
+    _write(template, text, "template", "Can't open output header file.")
+    cubes = 0 if "naxis" not in table.columns else int((table["naxis"].astype(float) > 2).sum())
+    answer: Answer = {
+        "count": len(table),
+        "ncube": cubes,
+        "naxis1": grid.naxis[0],
+        "naxis2": grid.naxis[1],
+        "clon": grid.lon,
+        "clat": grid.lat,
+    }
+    answer |= {"lonsize": grid.naxis[0] * grid.step, "latsize": grid.naxis[1] * grid.step, "posang": grid.rotation}
+    corners = grid_corners(grid) if grid.projection == "TAN" else np.zeros((4, 2))
+    for i, (lon, lat) in enumerate(corners.tolist(), 1):
+        answer |= {f"lon{i}": lon, f"lat{i}": lat}
+    return answer
+
+
+def _smallest_step(table: DataFrame) -> float:
+    """Smallest scale of a table, as Montage takes it; an arcsecond where it has none."""
+    columns = [c for c in ("cdelt1", "cdelt2") if c in table.columns]
+    steps = np.abs(table[columns].to_numpy(float)).ravel() if columns else np.zeros(0)
+    steps = steps[np.isfinite(steps) & (steps > 0) & (steps < 360.0)]
+    return float(steps.min()) if steps.size else _ARCSEC
+
+
+def _points(table: DataFrame, name: str, target: CelestialSystem) -> FloatArray:
+    """Unit vectors, in the system of the template, of all corners or positions of a table."""
+    from nbmosaic.core.geometry.j2000 import J2000, j2000_centre_and_corners, system_change
+    from nbmosaic.core.geometry.sky_regions import sky_vectors
+    from nbmosaic.io.image_table import row_wcs
+
+    for new, old in (("naxis1", "ns"), ("naxis2", "nl")):
+        if new not in table.columns and old in table.columns:
+            table[new] = table[old]
+    if all(column in table.columns for column in _CORNERS):
+        lon, lat = table[_CORNERS[::2]].to_numpy(float).ravel(), table[_CORNERS[1::2]].to_numpy(float).ravel()
+    elif all(column in table.columns for column in _WCS_COLUMNS):
+        rows = enumerate(table.to_dict("records"), 1)
+        corners = [
+            j2000_centre_and_corners(row_wcs(row, f"{name}, row {k}"), (int(row["naxis2"]), int(row["naxis1"])))[1] for k, row in rows
+        ]
+        lon, lat = np.array(corners).reshape(-1, 2).T
+    elif {"ra", "dec"} <= set(table.columns):
+        lon, lat = table["ra"].to_numpy(float), table["dec"].to_numpy(float)
+    else:
+        raise InputError(
+            "Need columns: ctype1 ctype2 nl ns crval1 crval2 crpix1 crpix2 cdelt1 cdelt2 crota2 (equinox optional).  Four corners (equatorial) will be "
+            f"used if they exist or even just a single set of coordinates ({name} has {', '.join(map(str, table.columns[:8]))})"
+        )
+    known = np.isfinite(lon) & np.isfinite(lat)
+    if not known.any():
+        raise InputError(f"{name} holds no positions")
+    lon, lat = lon[known], lat[known]
+    change = system_change(J2000, target)
+    return sky_vectors(*((lon, lat) if change is None else change(lon, lat)))
