@@ -23,9 +23,9 @@ from nbmosaic.io.headers import Card, header_bytes, header_lines
 from nbmosaic.io.output import replacing
 
 if TYPE_CHECKING:
-    from nbmosaic._types import AnyArray, FloatArray, PathLike
+    from nbmosaic._types import AnyArray, Float32Array, FloatArray, PathLike
 
-__all__ = ["Image64", "Writer64", "area_name", "open_image64", "write_image64", "writing_image64"]
+__all__ = ["Image64", "Writer64", "area_name", "open_image64", "read_image32", "write_image64", "writing_image64"]
 
 _STRIP = 1 << 17  # pixels: the byte-swapped copy (1 MB) stays in the second-level cache
 _ENDINGS = (".fits.gz", ".fit.gz", ".fits", ".fit", ".FITS", ".FIT")
@@ -119,6 +119,46 @@ def open_image64(path: str, hdu: int = 0) -> Image64:
     >>> open_image64("hdu0_frame.fits").shape  # doctest: +SKIP
     (266, 265)
     """
+    chosen = _choose(path, hdu)
+    return Image64(path=path, hdu=chosen.index, cards=chosen.cards, stored=_stored(path, chosen), naxis=chosen.naxis)
+
+
+def read_image32(path: str, hdu: int = 0, *, out: Float32Array | None = None, scale: float = 1.0) -> Image64:
+    """Read an image in single precision, NaN where it is blank or infinite.
+
+    Parameters
+    ----------
+    path : str
+        File name.
+    hdu : int
+        See `open_image64`.
+    out : ndarray of float32, 1-D, optional
+        Buffer to read into, if it is large enough.
+    scale : float
+        Factor on the values.
+
+    Returns
+    -------
+    Image64
+        With ``stored`` as float32.
+
+    Raises
+    ------
+    FormatError, ShapeError
+        See `open_image64`.
+    """
+    from nbmosaic.io.fits_read import fits_image
+
+    chosen = _choose(path, hdu)
+    image = fits_image(path, chosen, label=f"{path} HDU {chosen.index}")
+    size = image.shape[0] * image.shape[1]
+    buffer = None if out is None or out.size < size else out[:size].reshape(image.shape)
+    stored = image.read(buffer, scale=scale)
+    return Image64(path=path, hdu=chosen.index, cards=chosen.cards, stored=stored, naxis=chosen.naxis)
+
+
+def _choose(path: str, hdu: int) -> FitsHdu:
+    """The HDU of that number, or the first image where 0 holds none."""
     found = scan_fits(path, last=hdu or None)
     if hdu >= len(found) or hdu < 0:
         raise FormatError(f"{path} has {len(found)} HDUs, there is no HDU {hdu}", path=path)
@@ -129,7 +169,7 @@ def open_image64(path: str, hdu: int = 0) -> Image64:
     if not chosen.is_image or any(n > 1 for n in naxis[2:]) or 0 in naxis:
         lengths = "x".join(map(str, naxis)) or "none"
         raise ShapeError(f"{path} HDU {chosen.index} holds no two-dimensional image (axes {lengths})", path=path, hdu=chosen.index)
-    return Image64(path=path, hdu=chosen.index, cards=chosen.cards, stored=_stored(path, chosen), naxis=naxis)
+    return chosen
 
 
 def _stored(path: str, hdu: FitsHdu) -> AnyArray:

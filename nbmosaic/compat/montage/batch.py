@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmosaic.compat.montage.status import Answer
+from nbmosaic.errors import NoOverlapError
 from nbmosaic.io.headers import plain_text
 from nbmosaic.io.output import replacing
 
@@ -28,9 +29,11 @@ class Batch:
 
     @contextmanager
     def member(self, name: str) -> Iterator[None]:
-        """Run the work of one member; whatever it raises is noted."""
+        """Run the work of one member; whatever it raises is noted. `NoOverlapError` goes through: whether that is a failure depends on the batch."""
         try:
             yield
+        except NoOverlapError:
+            raise
         except Exception as error:  # noqa: BLE001 - one member must not stop the batch; the reason is kept
             self.failed += 1
             self.note(name, str(error) or type(error).__name__)

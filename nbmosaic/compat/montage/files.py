@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,8 @@ def _exists(path: str) -> bool:
         return False
 
 
-def open_image(path: str, hdu: int = 0, *, what: str = "Image") -> Image64:
-    """Open an image in double precision.
+def open_image(path: str, hdu: int = 0, *, what: str = "Image", read: Callable[..., Image64] | None = None) -> Image64:
+    """Open an image in double precision (or by another function that takes name and HDU).
 
     Raises
     ------
@@ -81,7 +82,7 @@ def open_image(path: str, hdu: int = 0, *, what: str = "Image") -> Image64:
     if not _exists(path):
         raise InputError(f"{what} file {path[:400]} missing or invalid FITS")
     try:
-        return open_image64(path, hdu)
+        return (read or open_image64)(path, hdu)
     except NbmosaicError as error:
         raise InputError(f"{what} file {path[:400]} missing or invalid FITS: {error}") from error
 

@@ -69,7 +69,10 @@ def tables(tmp_path: Path) -> Path:
         + "".join(f"   {i}    f{i}.fits   100      100      1.0      1.0   \n" for i in range(5))
     )
     head = "plus minus a b c crpix1 crpix2 xmin xmax ymin ymax xcenter ycenter npixel rms boxx boxy boxwidth boxheight boxang".split()
-    rows = [(0, 1, 0, 0, 8.0, 1, 1, 0, 9, 0, 9, 5, 5, 100, 1.0, 5, 5, 10, 10, 0), (2, 3, 0, 0, 2.0, 1, 1, 0, 9, 0, 9, 5, 5, 100, 1.0, 5, 5, 10, 10, 0)]
+    rows = [
+        (0, 1, 0, 0, 8.0, 1, 1, 0, 9, 0, 9, 5, 5, 100, 1.0, 5, 5, 10, 10, 0),
+        (2, 3, 0, 0, 2.0, 1, 1, 0, 9, 0, 9, 5, 5, 100, 1.0, 5, 5, 10, 10, 0),
+    ]
     (tmp_path / "f.tbl").write_text(
         "|" + "|".join(f"{h:>10}" for h in head) + "|\n" + "".join(" " + " ".join(f"{v:>10}" for v in row) + "\n" for row in rows)
     )
