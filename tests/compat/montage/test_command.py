@@ -77,7 +77,10 @@ LINES = [
     (f"mViewer -ct 1 -gray {FRAME} 10 400 log -out OUT.png", 0.02),
     (f"mViewer -red {FRAME} 10 400 -green {FRAME} 1% 99% -blue {FRAME} min max 2 -out OUT.png", 0.02),
     (f"mExamine {FRAME}", None),
+    (f"mGetHdr {FRAME} OUT.hdr", 0),
+    ("mMakeHdr -n images.tbl OUT.hdr", 1e-4),
     ("mAdd -n -e -p proj images.tbl mosaic.hdr OUT.fits", 0),
+    ("mProjectPP proj/hdu0_raw_009_sin-cd.fits OUT.fits mosaic.hdr", 0),
 ]
 
 
