@@ -12,7 +12,7 @@ _MAD = 1.482602218505602
 _LAG = 6  # pixels: beyond the correlation that any of the kernels makes (spline coefficients fall by 0.27 a pixel)
 
 
-def pixel_noise(data: Float32Array, *, rows: int = 64) -> float:
+def pixel_noise(data: Float32Array, *, rows: int = 32) -> float:
     """Standard deviation of the noise of a pixel, from differences of pixels a few pixels apart.
 
     Parameters

@@ -83,6 +83,27 @@ class Frames(Product):
 
         return image_table(self.infos)
 
+    @property
+    def wcs(self) -> WCS:
+        """WCS of the only frame."""
+        return self._only.wcs
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)`` of the only frame."""
+        return self._only.shape
+
+    @cached_property
+    def data(self) -> Float32Array:
+        """Pixels of the only frame."""
+        return self._only.source.load().data
+
+    @property
+    def _only(self) -> FrameInfo:
+        if len(self.infos) != 1:
+            raise AttributeError(f"there are {len(self)} frames: look at .infos[i]")
+        return self.infos[0]
+
     def plot(self, ax: Any = None) -> Any:
         """Outlines of the frames on the sky; returns Axes."""
         from nbmosaic.core.geometry.sky import frame_footprint

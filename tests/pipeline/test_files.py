@@ -169,3 +169,11 @@ def test_a_table_without_numbers():
         nbmosaic.background(table)
     with pytest.raises(InputError, match="no column rms, boxx"):
         nbmosaic.background(table.drop(columns=["rms", "boxx"]))
+
+
+def test_a_single_frame_has_wcs_shape_and_data(done):
+    one = nbmosaic.read(done["images"].infos[0].meta["file"])
+    assert one.data.shape == one.shape == one.infos[0].shape
+    assert one.wcs is one.infos[0].wcs
+    with pytest.raises(AttributeError, match="frames"):
+        _ = done["images"].data
