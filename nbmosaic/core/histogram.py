@@ -3,72 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from nbmosaic._types import FloatArray, IntArray
-from nbmosaic.errors import AlgorithmError, InputError
+from nbmosaic.core.stretch import Limit
+from nbmosaic.errors import AlgorithmError
 
-__all__ = ["BINS", "ImageHistogram", "Limit", "image_histogram", "parse_limit", "stretch_lookup"]
+__all__ = ["BINS", "ImageHistogram", "image_histogram", "stretch_lookup"]
 
 BINS = 200_000
 """Bins of a histogram; the last one is Montage's sentinel."""
 
-_LIMIT = re.compile(
-    r"\s*(?:(?P<word>min|max|med)\w*|(?P<number>[+-]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[%sS]?))"
-    r"\s*(?P<extra>[+-]\s*(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)?\s*\Z"
-)
 _LARGEST_LEVEL = 1000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit of a display range.
-
-    Attributes
-    ----------
-    kind : {"value", "percent", "sigma"}
-        Unit of `number`.
-    number : float
-        Data value, percentile, or number of sigmas from the median.
-    extra : float
-        Data value added in the end.
-    """
-
-    kind: str
-    number: float
-    extra: float = 0.0
-
-
-def parse_limit(text: str, what: str = "limit") -> Limit:
-    """Read a limit: ``12.5``, ``1%``, ``-2s``, ``min``, ``max``, ``med``, each perhaps with an offset (``99%+5``).
-
-    Raises
-    ------
-    InputError
-        It is none of these, or a percentile outside 0 to 100.
-
-    Examples
-    --------
-    >>> parse_limit("-2s")
-    Limit(kind='sigma', number=-2.0, extra=0.0)
-    """
-    match = _LIMIT.match(text)
-    if match is None:
-        raise InputError(f"'{text}' is not a valid {what}", hint="give a number, a percentile (1%), sigmas (-2s), min or max")
-    extra = float((match["extra"] or "0").replace(" ", ""))
-    if match["word"]:
-        return Limit("percent", {"min": 0.0, "max": 100.0, "med": 50.0}[match["word"]], extra)
-    number = float(match["number"].replace(" ", ""))
-    if not (math.isfinite(number) and math.isfinite(extra)):
-        raise InputError(f"leading numeric term in {what} '{text}' cannot be converted to a finite floating point number")
-    if match["unit"] == "%":
-        if not 0.0 <= number <= 100.0:
-            raise InputError(f"'{text}': {'negative percentile' if number < 0 else 'percentile larger than 100'} as {what}")
-        return Limit("percent", number, extra)
-    return Limit("sigma" if match["unit"] else "value", number, extra)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

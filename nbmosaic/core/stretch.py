@@ -64,7 +64,7 @@ def parse_limit(text: str, what: str = "limit") -> Limit:
     """
     found = _LIMIT.fullmatch(text)
     if found is None:
-        raise InputError(f"{text[:60]!r} is not a valid {what}")
+        raise InputError(f"{text[:60]!r} is not a valid {what}", hint="give a number, a percentile (1%), sigmas (-2s), min, med or max")
     extra = float((found["extra"] or "0").replace(" ", ""))
     if found["word"]:
         return Limit(_WORDS[found["word"]], "percent", extra)

@@ -219,7 +219,8 @@ def mHistogram(
     its documentation says. The numbers are those of the algorithm (200 000 bins between the smallest and the largest pixel).
     """
     del debug
-    from nbmosaic.core.histogram import image_histogram, parse_limit, stretch_lookup
+    from nbmosaic.core.histogram import image_histogram, stretch_lookup
+    from nbmosaic.core.stretch import parse_limit
     from nbmosaic.io.histogram_text import histogram_text
     from nbmosaic.io.output import replacing
 

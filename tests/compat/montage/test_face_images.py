@@ -14,8 +14,9 @@ from support.montage_calls import call_montage
 from support.shared import shared_path
 
 from nbmosaic.compat.montage.images import mExamine, mFixNaN, mHistogram, mShrink, mSubimage
-from nbmosaic.core.histogram import BINS, image_histogram, parse_limit, stretch_lookup
+from nbmosaic.core.histogram import BINS, image_histogram, stretch_lookup
 from nbmosaic.core.shrinking import shrink_image
+from nbmosaic.core.stretch import parse_limit
 from nbmosaic.errors import InputError
 
 
