@@ -28,7 +28,7 @@ def path_text(value: Any, name: str) -> str:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, str | os.PathLike):
-        return os.fspath(value)  # type: ignore[return-value]
+        return os.fspath(value)
     raise InputError(f"{name} has to be a file name, not {type(value).__name__}")
 
 
