@@ -98,14 +98,14 @@ def relax(
             p, q = plus[k], minus[k]
             s, d = moments[k], planes[k]
             if it <= level_iterations:
-                d[2] += change[q, 2] - change[p, 2]
+                d[2] = d[2] - change[p, 2] + change[q, 2]
                 if it == level_iterations:  # slopes change for the first time after this iteration, so that only levels have changed before
-                    d[0] += change[q, 0] - change[p, 0]
-                    d[1] += change[q, 1] - change[p, 1]
+                    d[0] = d[0] - change[p, 0] + change[q, 0]
+                    d[1] = d[1] - change[p, 1] + change[q, 1]
             else:
-                d[0] += change[q, 0] - change[p, 0]
-                d[1] += change[q, 1] - change[p, 1]
-                d[2] += change[q, 2] - change[p, 2]
+                d[0] = d[0] - change[p, 0] + change[q, 0]
+                d[1] = d[1] - change[p, 1] + change[q, 1]
+                d[2] = d[2] - change[p, 2] + change[q, 2]
             r2 = s[2] * d[0] + s[4] * d[1] + s[5] * d[2]
             right[p, 2] += r2
             right[q, 2] -= r2

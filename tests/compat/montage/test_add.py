@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from nbmosaic.compat.montage import mAdd, mImgtbl
 from support.montage import MontageRun, read_template
+
+from nbmosaic.compat.montage import mAdd, mImgtbl
 
 TEMPLATE = (
     "NAXIS1 = 30\nNAXIS2 = 20\nCTYPE1 = 'RA---TAN'\nCTYPE2 = 'DEC--TAN'\nCRVAL1 = 10.0\nCRVAL2 = 5.0\n"
@@ -22,7 +23,8 @@ AREA = np.radians(0.001) ** 2
 def test_mean_is_montages(montage_chain: MontageRun, tmp_path: Path, shrink: bool) -> None:
     run = montage_chain.folder
     answer = mAdd(run / "corrected", run / "corrected.tbl", run / "template.hdr", tmp_path / "m.fits", haveAreas=True, shrink=shrink)
-    assert answer["status"] == "0" and set(answer) == {"status", "time"}
+    assert answer["status"] == "0"
+    assert set(answer) == {"status", "time"}
     ours, area = fits.getdata(tmp_path / "m.fits"), fits.getdata(tmp_path / "m_area.fits")
     theirs, header = montage_chain.mosaic, read_template(run / "template.hdr")
     own = fits.getheader(tmp_path / "m.fits")
@@ -106,5 +108,6 @@ def test_bad_calls(frames, call, names: str) -> None:
     text = (folder / "i.tbl").read_text()
     (folder / "mixed.tbl").write_text(text.replace("10.0000000", "10.1000000", 1) if "10.0000000" in text else text)
     answer = call(folder)
-    assert answer["status"] == "1" and names in answer["msg"].decode()
+    assert answer["status"] == "1"
+    assert names in answer["msg"].decode()
     assert not (folder / "o.fits").exists()

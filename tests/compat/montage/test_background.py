@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from nbmosaic.compat.montage import mBackground, mBgExec, mBgModel
 from support.montage import MontageRun
 from support.shared import shared_path
+
+from nbmosaic.compat.montage import mBackground, mBgExec, mBgModel
+
+FIT_COLUMNS = ("plus minus a b c crpix1 crpix2 xmin xmax ymin ymax xcenter ycenter npixel rms boxx boxy boxwidth boxheight boxang").split()  # noqa: SIM905 - as Montage prints them
 
 GOLDEN = [
     ("corr", "fits", {}),
@@ -68,7 +71,7 @@ def tables(tmp_path: Path) -> Path:
         "| cntr | fname  | naxis1 | naxis2 | crpix1 | crpix2 |\n| int  | char   | int    | int    | double | double |\n"
         + "".join(f"   {i}    f{i}.fits   100      100      1.0      1.0   \n" for i in range(5))
     )
-    head = "plus minus a b c crpix1 crpix2 xmin xmax ymin ymax xcenter ycenter npixel rms boxx boxy boxwidth boxheight boxang".split()
+    head = FIT_COLUMNS
     rows = [
         (0, 1, 0, 0, 8.0, 1, 1, 0, 9, 0, 9, 5, 5, 100, 1.0, 5, 5, 10, 10, 0),
         (2, 3, 0, 0, 2.0, 1, 1, 0, 9, 0, 9, 5, 5, 100, 1.0, 5, 5, 10, 10, 0),
@@ -81,7 +84,9 @@ def tables(tmp_path: Path) -> Path:
 
 def test_groups_and_lonely_images_are_mentioned(tables: Path) -> None:
     answer = mBgModel(tables / "i.tbl", tables / "f.tbl", tables / "c.tbl")
-    assert answer["status"] == "0" and b"2 groups" in answer["msg"] and b"1 of 5 images" in answer["msg"]
+    assert answer["status"] == "0"
+    assert b"2 groups" in answer["msg"]
+    assert b"1 of 5 images" in answer["msg"]
     assert [line.split()[3] for line in (tables / "c.tbl").read_text().splitlines()[1:]] == [
         "4.00000e+00", "-4.00000e+00", "1.00000e+00", "-1.00000e+00"
     ]  # fmt: skip
@@ -107,7 +112,8 @@ def test_groups_and_lonely_images_are_mentioned(tables: Path) -> None:
 def test_bad_calls(tables: Path, call, names: str) -> None:
     (tables / "c.tbl").write_text("|  id  |  a   |  b   |  c   |\n     0   0.0    0.0    1.0\n")
     answer = call(tables)
-    assert answer["status"] == "1" and names in answer["msg"].decode()
+    assert answer["status"] == "1"
+    assert names in answer["msg"].decode()
 
 
 def test_batch_without_files(tables: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from nbmosaic.compat.montage import mImgtbl, mProject, mProjectPP, mProjectQL, mProjExec
 from support.montage import MontageRun, read_ipac
 from support.shared import shared_path
+
+from nbmosaic.compat.montage import mImgtbl, mProject, mProjectPP, mProjectQL, mProjExec
 
 AREA = np.radians(0.000277778) ** 2
 ELSEWHERE = ("gal-tan", "fk4")  # Montage puts these frames 0.4 arcsec off
@@ -33,7 +34,9 @@ def aligned(a: Path, b: Path) -> tuple[np.ndarray, np.ndarray]:
     """Two images on the pixels of both (a sliver at the edge may make one of them a row larger)."""
     first, second = fits.getdata(a), fits.getdata(b)
     x, y = (int(fits.getheader(a)[f"CRPIX{i}"] - fits.getheader(b)[f"CRPIX{i}"]) for i in (1, 2))
-    assert abs(x) <= 1 and abs(y) <= 1 and max(abs(m - n) for m, n in zip(first.shape, second.shape, strict=True)) <= 2
+    assert abs(x) <= 1
+    assert abs(y) <= 1
+    assert max(abs(m - n) for m, n in zip(first.shape, second.shape, strict=True)) <= 2
     first, second = first[max(0, y) :, max(0, x) :], second[max(0, -y) :, max(0, -x) :]
     ny, nx = (min(m, n) for m, n in zip(first.shape, second.shape, strict=True))
     return first[:ny, :nx], second[:ny, :nx]
@@ -82,10 +85,12 @@ def test_nearest_is_golden(raw: Path, tmp_path: Path) -> None:
     golden = shared_path("golden/montage/mosaic/v60_ql_one_hdu0_raw_007_crota.fits.gz")
     assert mProjectQL(raw / "in/raw_007_crota.fits", tmp_path / "q.fits", raw / "t.hdr")["status"] == "0"
     ours, theirs = aligned(tmp_path / "q.fits", golden)
-    assert (ours == theirs)[np.isfinite(theirs)].all() and not (tmp_path / "q_area.fits").exists()
+    assert (ours == theirs)[np.isfinite(theirs)].all()
+    assert not (tmp_path / "q_area.fits").exists()
     assert mProjectQL(raw / "in/raw_007_crota.fits", tmp_path / "l.fits", raw / "t.hdr", interp=1, noAreas=False)["status"] == "0"
     area = fits.getdata(tmp_path / "l_area.fits")
-    assert set(np.unique(area)) == {0.0, 1.0} and ((area > 0) == np.isfinite(fits.getdata(tmp_path / "l.fits"))).all()
+    assert set(np.unique(area)) == {0.0, 1.0}
+    assert ((area > 0) == np.isfinite(fits.getdata(tmp_path / "l.fits"))).all()
 
 
 class TestOptions:
@@ -103,7 +108,8 @@ class TestOptions:
     def test_whole_template_and_flux_scale(self, raw: Path, tmp_path: Path) -> None:
         plain, _, cropped = self.project(raw, tmp_path)
         data, area, header = self.project(raw, tmp_path, fullRegion=True, fluxScale=2.0)
-        assert data.shape == area.shape == (717, 921) and (header["CRPIX1"], header["CRPIX2"]) == (461, 359)
+        assert data.shape == area.shape == (717, 921)
+        assert (header["CRPIX1"], header["CRPIX2"]) == (461, 359)
         x, y = int(461 - cropped["CRPIX1"]), int(359 - cropped["CRPIX2"])
         np.testing.assert_allclose(data[y : y + plain.shape[0], x : x + plain.shape[1]], 2 * plain, rtol=1e-6)
         assert (np.isfinite(data) == (area > 0)).all()
@@ -153,7 +159,9 @@ def test_batch(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "i.tbl").write_text("\n".join([*head, *(f"{row.ljust(len(columns[0]))}  2.0 " for row in rows)]) + "\n")
     options = {"quickMode": True, "scaleCol": "scale", "stats": tmp_path / "s.tbl"}
     answer = mProjExec(raw / "in", tmp_path / "i.tbl", raw / "t.hdr", tmp_path, **options)
-    assert answer["status"] == "0" and (answer["count"], answer["failed"], answer["nooverlap"]) == (3, 1, 0) and b"gone" in answer["msg"]
+    assert answer["status"] == "0"
+    assert (answer["count"], answer["failed"], answer["nooverlap"]) == (3, 1, 0)
+    assert b"gone" in answer["msg"]
     stats = read_ipac(tmp_path / "s.tbl")
     assert [str(value) for value in stats.stat[1:]].count("ERROR") == 1
     name = rows[0].split()[-1]
@@ -200,7 +208,8 @@ def test_bad_calls(raw: Path, monkeypatch: pytest.MonkeyPatch, function, argumen
     Path("cut.fits").write_bytes(Path(FRAME).read_bytes()[:20000])
     Path("bad.hdr").write_text("this is no header\n")
     answer = function(*arguments, **options)
-    assert answer["status"] == "1" and names in answer["msg"].decode()
+    assert answer["status"] == "1"
+    assert names in answer["msg"].decode()
     assert not Path("o.fits").exists()
 
 
@@ -219,7 +228,8 @@ def test_bad_calls(raw: Path, monkeypatch: pytest.MonkeyPatch, function, argumen
 )
 def test_bad_batches(raw: Path, call, names: str) -> None:
     answer = call(raw)
-    assert answer["status"] == "1" and names in answer["msg"].decode()
+    assert answer["status"] == "1"
+    assert names in answer["msg"].decode()
 
 
 def test_all_failed_is_an_error(raw: Path, tmp_path: Path) -> None:
