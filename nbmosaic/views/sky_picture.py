@@ -166,6 +166,7 @@ def draw_over(
                     alpha=mark.alpha,
                     zorder=10 + layer,
                     scalex=False,
+                    snap=False,  # snapping moves a line through the middles of pixels by one pixel
                     scaley=False,
                 )
             elif isinstance(mark, DrawnText):
