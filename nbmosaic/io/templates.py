@@ -14,8 +14,10 @@ from nbmosaic.errors import FormatError, HeaderTemplateError, NbmosaicError, Wcs
 from nbmosaic.io.cards import CardList, card_text, read_value
 from nbmosaic.io.fits_scan import os_error, scan_fits
 from nbmosaic.io.headers import wcs_values
+from nbmosaic.io.iraf_wcs import is_iraf_projection, standard_cards
 from nbmosaic.io.output import replacing
 from nbmosaic.io.paths import is_fits_name, split_hdu
+from nbmosaic.io.plate_solution import has_plate_solution, plate_cards
 from nbmosaic.io.wcs_read import celestial_axes, read_wcs, wcs_from_cards
 from nbmosaic.types import MosaicGrid
 
@@ -38,6 +40,9 @@ _NUMBER_KEY = re.compile(
     r"(?:CRVAL|CRPIX|CDELT|CROTA|PROJP)\d\Z|(?:CD|PC|PV)\d_\d+\Z|(?:CD|PC)\d{6}\Z|LONPOLE\Z|LATPOLE\Z|EPOCH\Z|(?:A|B|AP|BP)_(?:ORDER|\d_\d)\Z"
 )
 _COUNT_KEY = re.compile(r"(?:NAXIS\d?|WCSAXES)\Z")
+_PLATE_KEY = re.compile(r"(?:PLTRA[HMS]|PLTDEC(?:SN|D|M|S)|(?:AMD[XY]|PPO|CNPIX)\d+|PLTSCALE|[XY]PIXELSZ)\Z")
+_WAT_KEY = re.compile(r"WAT\d_\d{3}\Z")
+_QUOTED = re.compile(r"\s*'((?:[^']|'')*)'?")
 _TEXT_KEY = re.compile(r"(?:CTYPE|CUNIT)\d\Z|RADE(?:C)?SYS\Z")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?\Z")
 _EQUINOX = re.compile(r"([JjBb]?)\s*(\d+\.?\d*)\Z")
@@ -120,6 +125,12 @@ def _value(key: str, text: str, where: str, line: int) -> Any:
         if (not word and not key.startswith("CUNIT")) or not word.isascii() or not word.isprintable():
             _fail(where, line, f"{key} is {_shown(bare)}, expected a text in quotes")
         return word.upper() if not key.startswith("CUNIT") else word
+    if _WAT_KEY.match(key):
+        quoted = _QUOTED.match(text)
+        return quoted[1].replace("''", "'") if quoted else bare
+    if _PLATE_KEY.match(key):
+        number = _number(value, bare)
+        return str(value if value is not None else bare) if number is None or key == "PLTDECSN" else number
     if key == "EQUINOX":
         match = _EQUINOX.match(str(value if value is not None else bare).strip())
         if match is None or not 0 <= float(match.group(2)) < 10000:
@@ -161,7 +172,8 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
     """Read a header template.
 
     Accepted beside Montage's own form: lower case, any line ends, one block of 80-column cards, longer lines, tabs, comments, no END; CD, PC and
-    CDELT, CDELT and CROTA2; EQUINOX (also ``J2000``), EPOCH, RADESYS and RADECSYS; PROJPn; more than two axes; latitude on the first axis.
+    CDELT, CDELT and CROTA2; EQUINOX (also ``J2000``), EPOCH, RADESYS and RADECSYS; PROJPn; TNX and ZPX with their WAT cards; plate solutions of DSS; more than
+    two axes; latitude on the first axis.
     Nothing in the text is evaluated.
 
     Parameters
@@ -197,6 +209,9 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
     (30, 40)
     """
     entries = _read_entries(text, where)
+    if {"AMDX1", "PLTRAH"} <= entries.keys():  # the solution of a photographic plate says all
+        for key, value in (("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CDELT1", -1.0), ("CDELT2", 1.0)):
+            entries.setdefault(key, _Entry(value, 0))
     for key in ("NAXIS1", "NAXIS2", "CTYPE1", "CTYPE2"):
         if key not in entries:
             _fail(where, None, f"no {key} card", "a header template needs NAXIS1, NAXIS2, CTYPE1, CTYPE2 and a scale")
@@ -204,7 +219,8 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
         _fail(where, None, "no CDELT1 card", "give CDELT1 and CDELT2, or CD1_1, CD1_2, CD2_1 and CD2_2")
     if "NAXIS" in entries and entries["NAXIS"].value < 2:
         _fail(where, entries["NAXIS"].line, f"NAXIS is {entries['NAXIS'].value}, expected 2")
-    texts = {key: card_text(key, entry.value) for key, entry in entries.items() if _NUMBER_KEY.match(key) or _TEXT_KEY.match(key)}
+    wanted = (_NUMBER_KEY, _TEXT_KEY, _PLATE_KEY, _WAT_KEY)
+    texts = {key: card_text(key, entry.value) for key, entry in entries.items() if any(kind.match(key) for kind in wanted)}
     for key in ("EPOCH", "RADECSYS", "RADESYS"):
         texts.pop(key, None)
     texts.update({key: card_text(key, value) for key, value in _system(entries, where).items()})
@@ -221,8 +237,14 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
             _fail(where, scale.line, f"CDELT{axis} is {scale.value:g}, expected degrees per pixel")
     n_axes = max(int(key[5:]) for key in entries if re.fullmatch(r"CTYPE\d", key))
     head = card_text("WCSAXES", n_axes) if n_axes > 2 else ""
+    chosen = None if n_axes == 2 else pair
+    cards = head + "".join(texts.values())
     try:
-        wcs = wcs_from_cards(head + "".join(texts.values()), axes=None if n_axes == 2 else pair, where=where)
+        if pair == (1, 2) and has_plate_solution(cards):
+            cards = plate_cards(cards, where)
+        if is_iraf_projection(entries[f"CTYPE{pair[0]}"].value):
+            cards = standard_cards(cards, lambda plain: wcs_from_cards(plain, axes=chosen, where=where), where)
+        wcs = wcs_from_cards(cards, axes=chosen, where=where)
     except WcsError as err:
         raise HeaderTemplateError(err.message, hint="mend the header template", path=where) from err
     return _grid(wcs, (entries[f"NAXIS{pair[1]}"].value, entries[f"NAXIS{pair[0]}"].value), where)
