@@ -16,7 +16,9 @@ from nbmosaic.types.picture import Channel, PictureSpec
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-__all__ = ["ChannelLimits", "RenderedPicture", "render_picture"]
+    from nbmosaic.pipeline.products import Mosaic
+
+__all__ = ["ChannelLimits", "RenderedPicture", "equalised", "render_picture"]
 
 _BAND_PIXELS = 1 << 20
 _SAME_DEG = 1e-8  # of CRVAL and CDELT of three colours
@@ -265,3 +267,29 @@ def _adjusted(values: FloatArray, channel: Channel) -> AnyArray:
         values = factor * (values + channel.brightness - 128.0) + 128.0
     result: Any = np.clip(values, 0.0, 255.0).astype(np.uint8)
     return result
+
+
+def equalised(mosaic: Mosaic) -> tuple[Any, str]:
+    """Quicklook in mViewer's gaussian-log stretch, which shows the faintest and the brightest parts at once.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+        What to draw.
+
+    Returns
+    -------
+    tuple
+        Axes, and what they show in words.
+    """
+    from nbmosaic.pipeline.quicklook import mosaic_alt
+    from nbmosaic.views.look import Stretch
+
+    if not np.isfinite(mosaic.data).any():
+        return mosaic.plot(), mosaic_alt(mosaic)
+    stretch = stretch_range(Statistics.of(mosaic.data), parse_limit("-2s"), parse_limit("max"), "gaussian-log")
+    assert stretch.table is not None
+    # Equal values of a mosaic with few levels would make the table flat, and a colour bar needs one value for each colour.
+    rising = np.maximum.accumulate(stretch.table) + np.arange(256.0) * max(abs(stretch.high - stretch.low), 1e-30) * 1e-9
+    drawn = mosaic.plot(stretch=Stretch("table", float(rising[0]), float(rising[-1]), table=rising))
+    return drawn, f"{mosaic_alt(mosaic)}, histogram equalised"

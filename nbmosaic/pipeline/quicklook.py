@@ -320,7 +320,10 @@ def _frame_label(overlaps: Overlaps, index: int) -> str:
 def _kinds(product: Product) -> dict[str, Callable[[], Drawing]]:
     """Pictures that there are of a product, the one that suits it best first."""
     if isinstance(product, Mosaic):
-        return {"image": lambda: (product.plot(), mosaic_alt(product)), "coverage": lambda: _coverage(product.area, product.wcs)}
+        from nbmosaic.pipeline.picture import equalised
+
+        image = {"image": lambda: (product.plot(), mosaic_alt(product)), "equalised": lambda: equalised(product)}
+        return image | {"coverage": lambda: _coverage(product.area, product.wcs)}
     if isinstance(product, Background):
         return _background_kinds(product)
     if isinstance(product, Frames):

@@ -160,30 +160,37 @@ class Stretch:
 
     Attributes
     ----------
-    kind : {"asinh", "linear"}
-        ``asinh((v - middle) / width)``: linear near `middle`, logarithmic beyond some `width`; or linear.
+    kind : {"asinh", "linear", "table"}
+        ``asinh((v - middle) / width)``: linear near `middle`, logarithmic beyond some `width`; or linear; or by a table.
     vmin, vmax : float
         Values of the first and the last colour.
     middle, width : float
         Parameters of the asinh.
+    table : ndarray, optional
+        Rising values at equal distances of colour (``table``).
     """
 
-    kind: Literal["asinh", "linear"]
+    kind: Literal["asinh", "linear", "table"]
     vmin: float
     vmax: float
     middle: float = 0.0
     width: float = 1.0
+    table: FloatArray | None = None
 
     def forward(self, values: Any) -> Any:
         """Monotonic function of the values that is mapped linearly to colours."""
         if self.kind == "linear":
             return np.asarray(values)
+        if self.table is not None:
+            return np.interp(values, self.table, np.arange(float(len(self.table))))
         return np.arcsinh((np.asarray(values) - self.middle) / self.width)
 
     def inverse(self, values: Any) -> Any:
         """Inverse of `forward`."""
         if self.kind == "linear":
             return np.asarray(values)
+        if self.table is not None:
+            return np.interp(values, np.arange(float(len(self.table))), self.table)
         return np.sinh(np.asarray(values)) * self.width + self.middle
 
     def norm(self) -> Any:
