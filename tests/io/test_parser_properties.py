@@ -16,10 +16,46 @@ from nbmosaic.io.templates import format_template, parse_template
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 KEYS = st.sampled_from(
-    (
-        "SIMPLE BITPIX NAXIS NAXIS1 NAXIS2 NAXIS3 CTYPE1 CTYPE2 CRVAL1 CRVAL2 CRPIX1 CRPIX2 CDELT1 CDELT2 CROTA2 CD1_1 CD1_2 CD2_1 CD2_2 PC1_1 PC2_2 PV2_1 "
-        "PROJP1 EQUINOX EPOCH RADESYS RADECSYS LONPOLE A_ORDER A_2_0 WAT1_001 WAT2_001 AMDX1 PLTRAH PPO3 CUNIT1 END COMMENT"
-    ).split()
+    [
+        "SIMPLE",
+        "BITPIX",
+        "NAXIS",
+        "NAXIS1",
+        "NAXIS2",
+        "NAXIS3",
+        "CTYPE1",
+        "CTYPE2",
+        "CRVAL1",
+        "CRVAL2",
+        "CRPIX1",
+        "CRPIX2",
+        "CDELT1",
+        "CDELT2",
+        "CROTA2",
+        "CD1_1",
+        "CD1_2",
+        "CD2_1",
+        "CD2_2",
+        "PC1_1",
+        "PC2_2",
+        "PV2_1",
+        "PROJP1",
+        "EQUINOX",
+        "EPOCH",
+        "RADESYS",
+        "RADECSYS",
+        "LONPOLE",
+        "A_ORDER",
+        "A_2_0",
+        "WAT1_001",
+        "WAT2_001",
+        "AMDX1",
+        "PLTRAH",
+        "PPO3",
+        "CUNIT1",
+        "END",
+        "COMMENT",
+    ]
 )
 VALUES = st.one_of(
     st.integers(-10, 5000).map(str),
