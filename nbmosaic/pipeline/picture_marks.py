@@ -376,13 +376,14 @@ def _outlines(canvas: _Canvas, outlines: OutlineOverlay) -> Iterator[Mark]:
     table = _table(outlines.path)
     colours = _column(table, outlines.colour_column, "color", outlines.path) if outlines.colour_column else None
     corners = _numbers(table, tuple(f"{axis}{i}" for i in (1, 2, 3, 4) for axis in ("ra", "dec")))
+    system: SystemName = ("fk5", 2000.0)
     if corners is None:
-        corners = _corners_of_wcs(table, outlines.path)
+        corners, system = _corners_of_wcs(table, outlines.path), ("icrs", 0.0)
     for i in range(len(table)):
         lon, lat = _great_circles(np.array([c[i] for c in corners[0::2]]), np.array([c[i] for c in corners[1::2]]))
         if not np.isfinite(lon).all():
             continue
-        x, y = canvas.pixels(("fk5", 2000.0), lon, lat)
+        x, y = canvas.pixels(system, lon, lat)
         points = np.column_stack([x, y])
         # A side that leaves the projection and comes back on the other side would cross the picture.
         jump = np.hypot(*np.diff(points, axis=0).T) > max(canvas.shape) * 4
@@ -404,7 +405,7 @@ def _great_circles(lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatA
 
 
 def _corners_of_wcs(table: DataFrame, path: str) -> list[FloatArray]:
-    """Corners from the WCS columns of an image table (one plain WCS for each row)."""
+    """ICRS corners from the WCS columns of an image table (one plain WCS for each row)."""
     from astropy.wcs import WCS
 
     from nbmosaic.core.geometry.sky import pixel_to_icrs
