@@ -219,7 +219,8 @@ def mProject(
     -----
     Differs from Montage: polygons are cut in the plane of the template (a few 1e-4 of the values' spread from Montage's spherical ones, 1e-5 DN from
     its mProjectPP), some 20 times faster; areas are never beyond the pixel (Montage has a few of twice the size); any WCS of astropy, at its place
-    (Montage is 0.4" off in galactic and B1950 frames); `drizzle` above 1 is refused.
+    (Montage is 0.4" off in galactic and B1950 frames, and takes ICRS for FK5, which a template without RADESYS means: 0.02"); `drizzle` above 1 is
+    refused.
 
     Examples
     --------

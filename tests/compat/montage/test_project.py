@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 from support.montage import MontageRun, read_ipac
 from support.shared import shared_path
 
@@ -243,3 +244,31 @@ def test_extension_and_carriage_returns(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "crlf.hdr").write_bytes((raw / "t.hdr").read_bytes().replace(b"\n", b"\r\n"))
     for function in (mProject, mProjectPP, mProjectQL):
         assert function(tmp_path / "mef.fits", tmp_path / "o.fits", tmp_path / "crlf.hdr", hdu=1)["status"] == "0"
+
+
+@pytest.mark.parametrize("projection", ["ZEA", "CEA", "TAN", "SIN"])
+def test_other_projections_fall_in_place(tmp_path: Path, projection: str) -> None:
+    """Montage gives ZEA frames half the size and drops CEA frames."""
+    header = fits.Header()
+    header.update(CTYPE1=f"RA---{projection}", CTYPE2=f"DEC--{projection}", CRVAL1=40.0, CRVAL2=0.0 if projection == "CEA" else 3.0)
+    header.update(CRPIX1=60.5, CRPIX2=60.5, CDELT1=-0.002, CDELT2=0.002)
+    if projection == "CEA":
+        header["CRPIX2"] = 60.5 - 1500
+    template = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 40.0, "CRVAL2": 3.0, "CRPIX1": 50.5, "CRPIX2": 50.5}
+    text = "NAXIS1 = 100\nNAXIS2 = 100\nCDELT1 = -0.0015\nCDELT2 = 0.0015\n"
+    (tmp_path / "t.hdr").write_text(text + "".join(f"{key} = {value!r}\n" for key, value in template.items()))
+    y, x = np.mgrid[:120, :120]
+    sky = WCS(header).pixel_to_world(x, y)
+    data = 100 + 500 * (sky.ra.deg - 40) + 300 * (sky.dec.deg - 3)
+    fits.PrimaryHDU(data.astype("f4"), header).writeto(tmp_path / "f.fits")
+    (tmp_path / "i.tbl").write_text("| fname  |\n| char   |\n f.fits  \n")
+    (tmp_path / "o").mkdir()
+    for exact in (True, False):
+        assert mProjExec(tmp_path, tmp_path / "i.tbl", tmp_path / "t.hdr", tmp_path / "o", exact=exact)["status"] == "0"
+        got = fits.getdata(tmp_path / "o/f.fits")
+        place = WCS(fits.getheader(tmp_path / "o/f.fits")).pixel_to_world(*np.meshgrid(np.arange(got.shape[1]), np.arange(got.shape[0])))
+        expected = 100 + 500 * (place.ra.deg - 40) + 300 * (place.dec.deg - 3)
+        wrong = (got - expected)[5:-5, 5:-5]  # 1 a pixel: overlaps weigh whole pixels, so single values are off by a fraction of that
+        assert np.nanmax(np.abs(wrong)) < 0.5
+        assert abs(np.nanmean(wrong)) < 0.01
+        assert np.isfinite(got).mean() > 0.95
