@@ -115,6 +115,8 @@ def standard_cards(text: str, build: Callable[[str], WCS], where: str) -> str:
     except InputError as error:
         raise WcsError(f"{where}: {error.message}", hint="mend the WAT cards") from error
     kept = [re.sub(r"-(TAN|ZPN)\s*'\s*", r"-\1-SIP'", line).ljust(CARD)[:CARD] if line.startswith("CTYPE") else line for line in kept]
+    present = {line[:8].rstrip() for line in kept}
+    kept += [card_text(f"CRPIX{key[5:]}", 0.0) for key in sorted(present) if key.startswith("CTYPE") and f"CRPIX{key[5:]}" not in present]
     for name, matrix_of in zip("AB", sip, strict=True):
         kept.append(card_text(f"{name}_ORDER", len(matrix_of) - 1))
         kept += [card_text(f"{name}_{p}_{q}", float(matrix_of[p, q])) for p, q in zip(*np.nonzero(matrix_of), strict=True)]

@@ -13,7 +13,7 @@ import numpy as np
 from nbmosaic.errors import WcsError
 from nbmosaic.io.cards import CARD, CardList, card_text
 
-__all__ = ["has_plate_solution", "plate_cards"]
+__all__ = ["has_plate_solution", "plate_cards", "without_plate_cards"]
 
 _REPLACED = re.compile(
     r"(?:CTYPE[12]|CRVAL[12]|CRPIX[12]|CDELT[12]|CROTA[12]|CUNIT[12]|(?:CD|PC)(?:[12]_[12]|\d{6})|PV[12]_\d+|LONPOLE|LATPOLE"
@@ -40,6 +40,15 @@ _NEEDED = (
 def has_plate_solution(text: str) -> bool:
     """Whether a header text of 80-column cards describes a plate."""
     return "AMDX1  " in text and "PLTRAH " in text
+
+
+_PLATE = re.compile(r"(?:PLTRA[HMS]|PLTDEC(?:SN|D|M|S)|AMD[XY]\d+|PPO\d+|CNPIX\d+|PLTSCALE|[XY]PIXELSZ)\Z")
+
+
+def without_plate_cards(text: str) -> str:
+    """Header text without the cards of plates, which crash astropy's parser where their values are no numbers."""
+    lines = [text[i : i + CARD] for i in range(0, len(text), CARD)]
+    return "".join(line for line in lines if not _PLATE.match(line[:8].rstrip()))
 
 
 def _polynomial(numbers: list[float]) -> dict[tuple[int, int], float]:

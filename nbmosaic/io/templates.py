@@ -17,7 +17,7 @@ from nbmosaic.io.headers import wcs_values
 from nbmosaic.io.iraf_wcs import is_iraf_projection, standard_cards
 from nbmosaic.io.output import replacing
 from nbmosaic.io.paths import is_fits_name, split_hdu
-from nbmosaic.io.plate_solution import has_plate_solution, plate_cards
+from nbmosaic.io.plate_solution import has_plate_solution, plate_cards, without_plate_cards
 from nbmosaic.io.wcs_read import celestial_axes, read_wcs, wcs_from_cards
 from nbmosaic.types import MosaicGrid
 
@@ -127,10 +127,16 @@ def _value(key: str, text: str, where: str, line: int) -> Any:
         return word.upper() if not key.startswith("CUNIT") else word
     if _WAT_KEY.match(key):
         quoted = _QUOTED.match(text)
-        return quoted[1].replace("''", "'") if quoted else bare
+        if quoted is None or not quoted[1].isascii() or not quoted[1].isprintable():
+            _fail(where, line, f"{key} is {_shown(bare)}, expected a text in quotes")
+        return quoted[1].replace("''", "'")
     if _PLATE_KEY.match(key):
-        number = _number(value, bare)
-        return str(value if value is not None else bare) if number is None or key == "PLTDECSN" else number
+        number, word = _number(value, bare), str(value if value is not None else bare).strip()
+        if key == "PLTDECSN" and word in {"", "+", "-"}:
+            return word
+        if number is None or abs(number) > _MAX_VALUE:
+            _fail(where, line, f"{key} is {_shown(bare)}, expected {'a sign' if key == 'PLTDECSN' else 'a number'}")
+        return number
     if key == "EQUINOX":
         match = _EQUINOX.match(str(value if value is not None else bare).strip())
         if match is None or not 0 <= float(match.group(2)) < 10000:
@@ -219,7 +225,13 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
         _fail(where, None, "no CDELT1 card", "give CDELT1 and CDELT2, or CD1_1, CD1_2, CD2_1 and CD2_2")
     if "NAXIS" in entries and entries["NAXIS"].value < 2:
         _fail(where, entries["NAXIS"].line, f"NAXIS is {entries['NAXIS'].value}, expected 2")
-    wanted = (_NUMBER_KEY, _TEXT_KEY, _PLATE_KEY, _WAT_KEY)
+    iraf = any(key.startswith("CTYPE") and is_iraf_projection(entry.value) for key, entry in entries.items())
+    wanted = (
+        _NUMBER_KEY,
+        _TEXT_KEY,
+        _PLATE_KEY,
+        *([_WAT_KEY] if iraf else ()),
+    )  # WAT cards are never shown to astropy: they can crash its parser
     texts = {key: card_text(key, entry.value) for key, entry in entries.items() if any(kind.match(key) for kind in wanted)}
     for key in ("EPOCH", "RADECSYS", "RADESYS"):
         texts.pop(key, None)
@@ -240,9 +252,8 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
     chosen = None if n_axes == 2 else pair
     cards = head + "".join(texts.values())
     try:
-        if pair == (1, 2) and has_plate_solution(cards):
-            cards = plate_cards(cards, where)
-        if is_iraf_projection(entries[f"CTYPE{pair[0]}"].value):
+        cards = plate_cards(cards, where) if pair == (1, 2) and has_plate_solution(cards) else without_plate_cards(cards)
+        if iraf:
             cards = standard_cards(cards, lambda plain: wcs_from_cards(plain, axes=chosen, where=where), where)
         wcs = wcs_from_cards(cards, axes=chosen, where=where)
     except WcsError as err:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbmosaic.errors import WcsError
 from nbmosaic.io.iraf_wcs import is_iraf_projection, standard_cards
-from nbmosaic.io.plate_solution import has_plate_solution, plate_cards
+from nbmosaic.io.plate_solution import has_plate_solution, plate_cards, without_plate_cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,13 +94,13 @@ def read_wcs(cards: CardList, naxis: tuple[int, ...], *, where: str, path: str |
     if cards.has_prefix(b"A_ORDER"):  # astropy applies SIP terms whatever CTYPE says, but talks about it on the terminal
         plain = [i for i in pair if re.fullmatch(r"[A-Z0-9-]{4}-TAN", cards.text(f"CTYPE{i}"))]
         changed = {f"CTYPE{i}": cards.text(f"CTYPE{i}") + "-SIP" for i in plain}
-    text = cards.wcs_cards(naxis, changed=changed, plate_constants=is_iraf_projection(ctype))
+    iraf = any(is_iraf_projection(cards.text(f"CTYPE{axis}")) for axis in range(1, 10))
+    text = cards.wcs_cards(naxis, changed=changed, plate_constants=iraf)
     tables = path if cards.has_prefix(b"CPDIS", b"D2IMDIS", b"D2IMEXT", b"CQDIS") or "-TAB" in ctype else None
     n_wcs = max([cards.integer("WCSAXES", 0), len(naxis)] + [axis for axis in range(3, 10) if f"CTYPE{axis}" in cards])
     chosen = None if n_wcs == 2 and pair == (1, 2) else pair
-    if pair == (1, 2) and has_plate_solution(text):
-        text = plate_cards(text, where)
-    if is_iraf_projection(ctype):
+    text = plate_cards(text, where) if pair == (1, 2) and has_plate_solution(text) else without_plate_cards(text)
+    if iraf:
         text = standard_cards(text, lambda plain: wcs_from_cards(plain, axes=chosen, where=where), where)
     wcs = wcs_from_cards(text, axes=chosen, where=where, tables=tables)
     if not wcs.has_celestial:

@@ -223,6 +223,26 @@ def test_projp_becomes_pv():
         assert np.isfinite(one).all()
 
 
+GOOD = "NAXIS1=30\nNAXIS2=20\nCTYPE1='RA---TAN'\nCTYPE2='DEC--TAN'\nCDELT1=-0.01\nCDELT2=0.01\n"
+STRAY = 'wtype=tnx axtype=ra lngcor = "3 2 2 0 -1 1 -1 1 0 0 0"'
+
+
+def test_cards_that_crash_the_parser_of_astropy():
+    """Each of these ended the process when astropy saw it (segmentation fault in its header parser)."""
+    assert parse_template(f"{GOOD}WAT1_001= '{STRAY}'").shape == (20, 30)
+    assert parse_template(GOOD.replace("DEC--TAN", "DEC--TNX") + f"WAT2_001= '{STRAY}'").shape == (20, 30)
+    for card in (f"PPO3 = '{STRAY}'", "AMDX1 = \x80", "PLTDECSN= 'x'", "WAT1_001= '\x80'"):
+        with pytest.raises(HeaderTemplateError, match="line 7"):
+            parse_template(GOOD + card)
+
+
+def test_frames_with_such_cards(tmp_path):
+    head = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -0.01, "CDELT2": 0.01}
+    for stray in ({"PPO3": STRAY}, {"WAT1_001": STRAY}, {"XPIXELSZ": "text", "CNPIX1": "x"}):
+        fits.PrimaryHDU(np.zeros((20, 30), np.float32), fits.Header(head | stray)).writeto(tmp_path / "f.fits", overwrite=True)
+        assert frame_infos(tmp_path / "f.fits")[0][0].shape == (20, 30)
+
+
 def test_astropy_is_never_given_wat_cards(monkeypatch):
     seen = []
     real = fits.Header.fromstring
