@@ -204,7 +204,8 @@ def mOverlaps(tblfile: PathLike, difftbl: PathLike, quickmode: bool = False, deb
 
     Notes
     -----
-    Differs from Montage: an image that lies wholly inside another is found by the exact mode as well; images without corners are compared with the frames of
+    Differs from Montage: an image that lies wholly inside another is found by the exact mode as well; two frames with the same outline always overlap
+    (Montage leaves that to rounding); images without corners are compared with the frames of
     other systems (Montage's quick mode takes galactic coordinates for equatorial ones).
     """
     del debug
