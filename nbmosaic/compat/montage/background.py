@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmosaic.compat.montage.batch import Batch, read_rows, write_text
-from nbmosaic.compat.montage.files import need_columns, need_folder, need_table, open_image
+from nbmosaic.compat.montage.files import need_columns, need_folder, need_number, need_table, open_image
 from nbmosaic.compat.montage.status import Answer, montage_call, path_text
 from nbmosaic.errors import InputError
 
@@ -83,13 +83,14 @@ def mBgModel(
     images, fits, output = path_text(input_file, "input_file"), path_text(fit_file, "fit_file"), path_text(corr_file, "corr_file")
     if path_text(gap_dir, "gap_dir"):
         raise InputError(f"gap_dir is {gap_dir!r}: gap tables of all-sky maps are not supported")
+    niteration = int(need_number(niteration, "niteration"))
     if niteration < 0:
         raise InputError(f"niteration is {niteration}, expected 1 or more (0: 10000)")
     ids, mean_area = _image_ids(need_table(images, f"Invalid image metadata file: {images}"))
     table = need_table(fits, f"Invalid background fit parameters file: {fits}")
     need_columns(table, _FIT, f"Need columns: {' '.join(_FIT)}")
     check_output(output, overwrite=True)
-    members, model = _relaxed(table, fits, set(ids), mean_area, slope=not noslope, useall=bool(useall), iterations=int(niteration))
+    members, model = _relaxed(table, fits, set(ids), mean_area, slope=not noslope, useall=bool(useall), iterations=niteration)
     used = model.component >= 0
     planes = model.planes[used]
     rows = pd.DataFrame({"id": members[used], "a": planes[:, 0], "b": planes[:, 1], "c": planes[:, 2]})
@@ -205,7 +206,8 @@ def mBackground(input_file: Any, output_file: Any, A: float, B: float, C: float,
     """
     start = time.perf_counter()
     source, output = path_text(input_file, "input_file"), path_text(output_file, "output_file")
-    _correct(source, output, (float(A), float(B), float(C)), areas=not noAreas)
+    plane = (need_number(A, "A"), need_number(B, "B"), need_number(C, "C"))
+    _correct(source, output, plane, areas=not noAreas)
     return {"time": time.perf_counter() - start}
 
 

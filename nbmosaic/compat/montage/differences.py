@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmosaic.compat.montage.batch import Batch, read_rows, write_text
-from nbmosaic.compat.montage.files import Template, need_columns, need_folder, need_table, open_grid_image, open_image, read_grid
+from nbmosaic.compat.montage.files import (
+    Template,
+    need_columns,
+    need_folder,
+    need_number,
+    need_table,
+    open_grid_image,
+    open_image,
+    read_grid,
+)
 from nbmosaic.compat.montage.status import Answer, montage_call, path_text
 from nbmosaic.errors import InputError
 
@@ -142,7 +151,7 @@ def mDiff(
     output = path_text(output_file, "output_file")
     template = read_grid(path_text(template_file, "template_file"))
     plus, minus = (open_grid_image(name, template, areas=not noAreas) for name in (first, second))
-    done, box = _subtract(plus, minus, template, float(factor), want_area=not noAreas, workspace=Workspace())
+    done, box = _subtract(plus, minus, template, need_number(factor, "factor"), want_area=not noAreas, workspace=Workspace())
     _write(done, box, template, output)
     low, high = done.pixel_range
     small, large = done.difference_range
@@ -254,7 +263,7 @@ def mFitplane(input_file: Any, nofit: bool = False, levelOnly: bool = False, bor
     b'Image file no.fits missing or invalid FITS'
     """
     name = path_text(input_file, "input_file")
-    fit, crpix = _fit_file(name, level=bool(levelOnly), border=int(border), nofit=bool(nofit))
+    fit, crpix = _fit_file(name, level=bool(levelOnly), border=int(need_number(border, "border")), nofit=bool(nofit))
     return _plane_keys(fit, crpix)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
     from nbmosaic.io.headers import Card
     from nbmosaic.types import MosaicGrid, PixelBox
 
-__all__ = ["GridImage", "Template", "need_columns", "need_folder", "need_table", "open_grid_image", "open_image", "read_grid"]
+__all__ = [
+    "GridImage",
+    "Template",
+    "file_exists",
+    "need_columns",
+    "need_folder",
+    "need_number",
+    "need_table",
+    "open_grid_image",
+    "open_image",
+    "read_grid",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +68,14 @@ def read_grid(path: str) -> Template:
     """
     from nbmosaic.io.templates import read_template
 
-    if not _exists(path):
+    if not file_exists(path):
         raise InputError(f"File {path[:400]} not found.")
     grid = read_template(path)
     return Template(grid, (float(grid.wcs.wcs.crpix[0]), float(grid.wcs.wcs.crpix[1])))
 
 
-def _exists(path: str) -> bool:
+def file_exists(path: str) -> bool:
+    """Whether there is a file of that name; False for a name that no file can have."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
@@ -79,7 +92,7 @@ def open_image(path: str, hdu: int = 0, *, what: str = "Image", read: Callable[.
     """
     from nbmosaic.io.float64 import open_image64
 
-    if not _exists(path):
+    if not file_exists(path):
         raise InputError(f"{what} file {path[:400]} missing or invalid FITS")
     try:
         return (read or open_image64)(path, hdu)
@@ -113,7 +126,7 @@ def need_table(path: str, message: str) -> DataFrame:
     """
     from nbmosaic.io.tables import read_table
 
-    if not _exists(path):
+    if not file_exists(path):
         raise InputError(message)
     try:
         return read_table(path)
@@ -157,3 +170,20 @@ def need_folder(path: str, message: str) -> str:
     if not there:
         raise InputError(message)
     return path
+
+
+def need_number(value: Any, name: str) -> float:
+    """Turn an argument into a number.
+
+    Raises
+    ------
+    InputError
+        It is none, or not finite.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {str(value)[:100]!r}, expected a number")
+    return number
