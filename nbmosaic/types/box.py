@@ -47,15 +47,11 @@ class PixelBox:
 
     def intersection(self, other: PixelBox) -> PixelBox:
         """Pixels in both boxes (may be empty)."""
-        return PixelBox(
-            max(self.ymin, other.ymin), min(self.ymax, other.ymax), max(self.xmin, other.xmin), min(self.xmax, other.xmax)
-        )
+        return PixelBox(max(self.ymin, other.ymin), min(self.ymax, other.ymax), max(self.xmin, other.xmin), min(self.xmax, other.xmax))
 
     def union(self, other: PixelBox) -> PixelBox:
         """Smallest box that holds both."""
-        return PixelBox(
-            min(self.ymin, other.ymin), max(self.ymax, other.ymax), min(self.xmin, other.xmin), max(self.xmax, other.xmax)
-        )
+        return PixelBox(min(self.ymin, other.ymin), max(self.ymax, other.ymax), min(self.xmin, other.xmin), max(self.xmax, other.xmax))
 
     def shift(self, dy: int, dx: int) -> PixelBox:
         """The box moved by whole pixels."""
