@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbmosaic
 import pytest
+
+import nbmosaic
 
 PACKAGE = Path(nbmosaic.__file__).parent
 LEAVES = {"errors", "_types"}
