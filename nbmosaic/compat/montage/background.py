@@ -118,9 +118,10 @@ def _relaxed(
 
     def column(key: str) -> FloatArray:
         try:
-            return table[key].to_numpy(float)
+            values: FloatArray = table[key].to_numpy(float)
         except (TypeError, ValueError):
             raise InputError(f"{name}: column {key} holds what is not a number") from None
+        return values
 
     pairs = np.stack([column("plus"), column("minus")]).astype(np.int64)
     members, places = np.unique(pairs, return_inverse=True)
