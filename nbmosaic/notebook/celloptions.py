@@ -23,7 +23,7 @@ def mosaic(
     Parameters
     ----------
     jobs : int, optional
-        Threads; 0: all processors, negative: leave that many free. Default: that of ``%config MosaicMagics``.
+        Threads; 0: as many as the work is worth, at most all processors; negative: all but that many. Default: that of ``%config MosaicMagics``.
     plan : bool
         Check the cell and list what it would do; run nothing.
     code : bool

@@ -33,7 +33,7 @@ def run_steps(
     name : str, optional
         Name of the run.
     jobs : int
-        Threads; 0: all processors, negative: leave that many free.
+        Threads; 0: as many as the work is worth, at most all processors; negative: all but that many.
     progress : Progress
         Told of every unit.
     publish : callable

@@ -29,7 +29,7 @@ LINE_MAGIC = "%mosaic "
 class MosaicMagics(Magics):
     """Magics of nbmosaic; ``%config MosaicMagics`` shows and sets the traits."""
 
-    jobs = Int(0, help="Threads of a run; 0: all processors, negative: leave that many free.").tag(config=True)
+    jobs = Int(0, help="Threads of a run; 0: as many as the work is worth, negative: all processors but that many.").tag(config=True)
     progress = Enum(["auto", "text", "off"], default_value="auto", help="How progress is shown: auto, text or off.").tag(config=True)
     displaylimit = Int(10, min=1, help="Rows of a table that are shown.").tag(config=True)
     short_errors = Bool(default_value=True, help="Show mistakes in at most four lines (%tb shows all); False: always in full.").tag(

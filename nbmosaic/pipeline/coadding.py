@@ -149,6 +149,7 @@ def coadd_frames(
     """
     projected, model = (source.projected, source.background.model) if isinstance(source, Corrected) else (source, None)
     infos = frames_in_order(projected, combine=options.combine)
+    execution = execution.for_pixels(sum(info.box.size for info in infos))
     bands = _bands(infos, grid, execution)
     maker = _BandMaker(projected, model, infos, bands[0].shape, options, from_noise=from_noise)
     filled = 0

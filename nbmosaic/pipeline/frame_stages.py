@@ -202,7 +202,7 @@ def project(
     conserve : {"surface_brightness", "flux"}
         Whether pixel values keep the surface brightness or the flux per pixel.
     jobs : int
-        Threads; 0: all processors, negative: leave that many free.
+        Threads; 0: as many as the work is worth, at most all processors; negative: all processors but that many.
     executor : concurrent.futures.Executor, optional
         Runs the projections elsewhere (process pool, dask); results are the same to the bit.
     max_memory : float or str, optional

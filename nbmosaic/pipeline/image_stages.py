@@ -41,7 +41,7 @@ def coadd(
     overwrite : bool
         Replace an existing file.
     jobs : int
-        Threads; 0: all processors, negative: leave that many free.
+        Threads; 0: as many as the work is worth, at most all processors; negative: all processors but that many.
     max_memory : float or str, optional
         Pixel data held at once, bytes or a text such as 500MB; a mosaic that is larger lives in a file.
     scratch : str, optional

@@ -41,7 +41,7 @@ def overlaps(
     min_pixels : int
         Pairs with fewer valid pixels are listed but neither fitted nor used.
     jobs : int
-        Threads; 0: all processors, negative: leave that many free.
+        Threads; 0: as many as the work is worth, at most all processors; negative: all processors but that many.
     executor : concurrent.futures.Executor, optional
         Runs the fits elsewhere.
     max_memory : float or str, optional

@@ -45,6 +45,7 @@ def fit_overlaps(
     from nbmosaic.core.matching.planes import stack_fits
 
     infos = projected.infos
+    execution = execution.for_pixels(sum(info.box.size for info in infos))
     if not execution.in_process:
         projected.store.share()
     boxes = np.array([_box_row(info.box) for info in infos], dtype=np.int64).reshape(-1, 4)

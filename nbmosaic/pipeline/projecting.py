@@ -60,6 +60,7 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
         No frame touches the grid, or none has a valid pixel.
     """
     boxes, skipped = _frame_boxes(frames, grid)
+    execution = execution.for_pixels(sum(info.shape[0] * info.shape[1] for info in frames.infos))
     if not boxes:
         raise EmptyMosaicError(
             f"none of the {len(frames)} frames falls on the grid of the mosaic",

@@ -139,3 +139,17 @@ def test_names():
         choose("xyz", ("spline", "nearest"), option="method")
     assert accepts(io.StringIO.write, "s") or accepts(choose, "option")
     assert not accepts(choose, "nothing")
+
+
+def test_threads_are_what_the_work_is_worth(monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from nbmosaic.pipeline import execution
+
+    monkeypatch.setattr(execution, "available_cpus", lambda: 4)
+    assert [Execution().for_pixels(n).n_threads for n in (0, 1, 10**8, 10**8 + 1, 10**9)] == [1, 1, 1, 2, 4]
+    assert Execution(jobs=3).for_pixels(1).n_threads == 3
+    assert Execution(jobs=-1).for_pixels(1).n_threads == 3
+    with ThreadPoolExecutor(2) as pool:
+        chosen = Execution(executor=pool)
+        assert chosen.for_pixels(1) is chosen
