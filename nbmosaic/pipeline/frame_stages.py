@@ -156,6 +156,11 @@ def header(
     from nbmosaic.pipeline.grids import grid_of_frames, grid_of_template
 
     if template is not None:
+        made = {"system": system != "icrs", "scale": scale is not None, "north_up": not north_up, "rotation": rotation is not None}
+        made |= {"pad": pad != 0, "pad_pix": pad_pix != 0, "max_size": max_size is not None, "projection": projection != "TAN"}
+        if any(made.values()):
+            idle = ", ".join(name for name, given in made.items() if given)
+            raise ConfigError(f"{idle} cannot be used with a template", hint="the template fixes the grid: leave one of them out")
         return Grid(grid_of_template(template))
     if frames is None:
         raise ConfigError("header needs frames or a template", hint="add a line `images ...` before it, or give a template file")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbmosaic.errors import ConfigError
 from nbmosaic.pipeline import stages
 from nbmosaic.pipeline.choices import Combine, Conserve, Method, System, Weight
 from nbmosaic.pipeline.execution import Execution, NoProgress, Progress, parse_memory
@@ -124,8 +125,14 @@ def mosaic_recipe(paths: Any, *, match: bool = True, name: str | None = None, **
     """The recipe of `mosaic` with these options; those left at their default do not appear in it."""
     items = tuple(paths) if isinstance(paths, list) else (paths,)
     wanted: list[Callable[..., Any]] = [stages.images, stages.header, stages.project]
+    matching: list[Callable[..., Any]] = [stages.overlaps, stages.background, stages.correct]
+    idle = [] if match else [option for function in matching for option in _changed(function, options) if option not in RUN_OPTIONS]
+    if idle:
+        raise ConfigError(
+            f"{', '.join(dict.fromkeys(idle))} cannot be used with match=False", hint="they are options of the background match"
+        )
     if match:
-        wanted += [stages.overlaps, stages.background, stages.correct]
+        wanted += matching
     wanted.append(stages.coadd)
     steps = []
     for function in wanted:
