@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nbmosaic.errors import ConfigError
 from nbmosaic.pipeline.choices import Combine, Weight
 from nbmosaic.pipeline.execution import Progress, stage_execution
 from nbmosaic.pipeline.products import Corrected, Frames, Grid, Mosaic, Product, Projected, Table
@@ -57,6 +58,8 @@ def coadd(
     from nbmosaic.pipeline.assembly import assemble
     from nbmosaic.pipeline.coadding import CoaddOptions
 
+    if kappa != CoaddOptions.kappa and combine != "clipped":
+        raise ConfigError(f"kappa cannot be used with combine={combine!r}", hint="it is the limit of combine='clipped'", option="kappa")
     options = CoaddOptions(
         combine=choose(combine, Combine.__args__, option="combine"),  # type: ignore[attr-defined]
         weighting=None if weight is None else choose(weight, Weight.__args__, option="weight"),  # type: ignore[attr-defined]

@@ -20,3 +20,8 @@ def test_options_of_the_match_need_the_match(option: dict) -> None:
 def test_a_template_fixes_the_grid(option: dict) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(option))} cannot be used with a template"):
         nbmosaic.header(None, "any.hdr", **option)
+
+
+def test_kappa_is_for_the_clipped_mean() -> None:
+    with pytest.raises(ConfigError, match="kappa cannot be used with combine='median'"):
+        nbmosaic.coadd(None, combine="median", kappa=2.0)
