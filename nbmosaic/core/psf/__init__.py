@@ -1,0 +1,1 @@
+"""Point spread functions, and the fits that find them."""
