@@ -1,0 +1,111 @@
+"""Compiled combination of the pieces of an exposure (see `nbmosaic.core.camera_combine`)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from nbmosaic._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["add_rows", "code_rows", "finish_rows", "paste_rows"]
+
+_BAD, _GAP, _OUTSIDE = np.uint8(1), np.uint8(4), np.uint8(8)
+
+
+@njit(cache=True, nogil=True)
+def add_rows(
+    data: Float32Array,
+    flags: AnyArray,
+    noise: Float32Array,
+    with_noise: int,
+    total: FloatArray,
+    spread: FloatArray,
+    count: AnyArray,
+    clean: BoolArray,
+    mask: AnyArray,
+    prefer_clean: int,
+) -> None:  # pragma: no cover - compiled
+    """Add a piece to the rows of a band that it covers; all arrays have the shape of the piece there."""
+    for j in range(data.shape[0]):
+        for i in range(data.shape[1]):
+            value, flag = data[j, i], flags[j, i]
+            if np.isnan(value):
+                mask[j, i] |= flag
+                continue
+            if prefer_clean and flag != 0 and clean[j, i]:
+                continue
+            if prefer_clean and flag == 0 and not clean[j, i]:  # the first good value: what was there only stood in for it
+                total[j, i] = value
+                count[j, i] = 1
+                if with_noise:
+                    spread[j, i] = noise[j, i]
+            else:
+                total[j, i] += value
+                count[j, i] += 1
+                if with_noise:
+                    spread[j, i] += noise[j, i]
+            if flag == 0:
+                clean[j, i] = True
+            mask[j, i] |= flag
+
+
+@njit(cache=True, nogil=True)
+def finish_rows(
+    total: FloatArray,
+    spread: FloatArray,
+    with_noise: int,
+    count: AnyArray,
+    clean: BoolArray,
+    mask: AnyArray,
+    limits: IntArray,
+    blank: float,
+    data: Float32Array,
+    noise: Float32Array,
+) -> int:  # pragma: no cover - compiled
+    """Means of what was added, and the mask; returns the number of pixels with a value.
+
+    ``limits`` holds the first column inside the outline of the exposure and the first one beyond it, for every row.
+    """
+    filled = 0
+    for j in range(total.shape[0]):
+        first, last = limits[j, 0], limits[j, 1]
+        for i in range(total.shape[1]):
+            n = count[j, i]
+            if n == 0:
+                data[j, i] = blank
+                mask[j, i] = (mask[j, i] & _BAD) | (_GAP if first <= i < last else _OUTSIDE)
+                if with_noise:
+                    noise[j, i] = np.nan
+                continue
+            filled += 1
+            data[j, i] = total[j, i] if n == 1 else total[j, i] / n
+            if with_noise:
+                noise[j, i] = spread[j, i] / (n * n)
+            if clean[j, i]:
+                mask[j, i] = 0
+    return filled
+
+
+@njit(cache=True, nogil=True)
+def paste_rows(data: Float32Array, flags: AnyArray, out: Float32Array, mask: AnyArray) -> None:  # pragma: no cover - compiled
+    """Write a piece over what is there."""
+    for j in range(data.shape[0]):
+        for i in range(data.shape[1]):
+            out[j, i] = data[j, i]
+            mask[j, i] = flags[j, i]
+
+
+@njit(cache=True, nogil=True)
+def code_rows(values: Float32Array, data: Float32Array, blank_outside: int, codes: AnyArray) -> None:  # pragma: no cover - compiled
+    """Codes 0 (good), 1 (bad), 2 (out of bounds) of interpolated masks of 10000 (bad) and 20000 (out of bounds); blanks the data of code 2."""
+    for j in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            size = abs(values[j, i])
+            if size < 1.0:
+                codes[j, i] = 0
+            elif np.trunc(size) < 10010.0:
+                codes[j, i] = 1
+            else:
+                codes[j, i] = 2
+                if blank_outside:
+                    data[j, i] = np.nan
