@@ -149,7 +149,8 @@ class PieceCombiner:
         total, count, clean = self._total[:ny, :nx], self._count[:ny, :nx], self._clean[:ny, :nx]
         spread = self._spread[:ny, :nx] if self._variance else self._spread
         noise = self._noise[:ny, :nx] if self._variance else self._noise
-        for array in (total, count, clean, mask, *([spread] if self._variance else [])):
+        used: list[AnyArray] = [total, count, clean, mask, *([spread] if self._variance else [])]
+        for array in used:
             array.fill(0)
         for piece in pieces:
             here = piece.box.slices(band)

@@ -149,7 +149,7 @@ def find_mask(name: str, folder: str, piece: str) -> str:
         There is none, or only a pixel list.
     """
     base, bracket = (name[: name.rindex("[")], name[name.rindex("[") :]) if name.endswith("]") and "[" in name else (name, "")
-    stem = base[:-3] if base.endswith(".pl") else base
+    stem = base.removesuffix(".pl")
     for place in (stem, str(Path(folder, stem))):
         for ending in (*_ENDINGS, ".gz"):
             if _is_file(place + ending):

@@ -33,8 +33,8 @@ __all__ = ["MosaicWriter", "write_image"]
 
 _SWAP_PIXELS = 1 << 18  # 1 MB of float32: the byte-swapped copy stays in the second-level cache (0.17 ns/px)
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
-_DEFAULT_TYPES = {"data": "f4", "area": "f4", "nframes": "i2", "variance": "f4"}
-_EXTNAMES = {"area": "AREA", "nframes": "NFRAMES", "variance": "VARIANCE"}
+_DEFAULT_TYPES = {"data": "f4", "area": "f4", "nframes": "i2", "mask": "u1", "variance": "f4", "weight": "f4"}
+_EXTNAMES = {"area": "AREA", "nframes": "NFRAMES", "mask": "MASK", "variance": "VARIANCE", "weight": "WEIGHT"}
 _BLANKS = {"data": np.nan, "variance": np.nan}
 
 
@@ -63,13 +63,16 @@ class MosaicWriter:
     grid : MosaicGrid
         Shape and WCS.
     planes : sequence of str
-        Extensions beside the image, in order: ``"area"`` (AREA), ``"nframes"`` (NFRAMES), ``"variance"`` (VARIANCE).
+        Extensions beside the image, in order: ``"area"`` (AREA), ``"nframes"`` (NFRAMES), ``"mask"`` (MASK), ``"variance"`` (VARIANCE),
+        ``"weight"`` (WEIGHT).
     dtypes : mapping, optional
-        Stored types, by default float32, ``area`` float32 (uint8 where it is whole), ``nframes`` int16.
+        Stored types, by default float32, ``area`` float32 (uint8 where it is whole), ``nframes`` int16, ``mask`` uint8.
     unit : str
         BUNIT.
     cards, history : optional
         Keywords and HISTORY lines of the primary header that are known now; any text is made printable.
+    lines : iterable of str
+        Cards of 80 columns of another header, to follow as they stand.
     overwrite : bool
         Whether the file may exist.
 
@@ -97,6 +100,7 @@ class MosaicWriter:
         unit: str = "",
         cards: Iterable[Card] = (),
         history: Iterable[Any] = (),
+        lines: Iterable[str] = (),
         overwrite: bool = False,
         spare_cards: int = 72,
     ) -> None:
@@ -104,6 +108,7 @@ class MosaicWriter:
         self._spare_blocks = -(-spare_cards // 36)
         self._primary_cards = list(cards)
         self._history = list(history)
+        self._lines = list(lines)
         self._unit = unit
         self._planes = self._layout(("data", *planes), dtypes or {})
         last = list(self._planes.values())[-1]
@@ -145,7 +150,7 @@ class MosaicWriter:
         cards: list[Card]
         if name == "data":
             cards = [*_structure(self._grid.shape, code), *_unit_card(self._unit), *wcs_values(self._grid.wcs), *self._primary_cards]
-            return header_lines(cards, self._history) + list(last)
+            return header_lines(cards, self._history) + self._lines + list(last)
         unit = f"({self._unit})**2" if name == "variance" and self._unit else ""
         named: Card = ("EXTNAME", _EXTNAMES[name])
         return header_lines([*_structure(self._grid.shape, code, extension="IMAGE"), named, *_unit_card(unit), *wcs_values(self._grid.wcs)])
@@ -171,7 +176,9 @@ class MosaicWriter:
         *,
         area: AnyArray | None = None,
         nframes: AnyArray | None = None,
+        mask: AnyArray | None = None,
         variance: AnyArray | None = None,
+        weight: AnyArray | None = None,
     ) -> None:
         """Write whole rows, in any order.
 
@@ -179,7 +186,7 @@ class MosaicWriter:
         ----------
         first : int
             Row of the grid that the first row of the arrays belongs to.
-        data, area, nframes, variance : ndarray, shape (n, nx)
+        data, area, nframes, mask, variance, weight : ndarray, shape (n, nx)
             Values; those of planes that the file was not opened with must be left out.
 
         Raises
@@ -189,7 +196,8 @@ class MosaicWriter:
         FormatError
             The disk is full, or cannot be written.
         """
-        for name, rows in (("data", data), ("area", area), ("nframes", nframes), ("variance", variance)):
+        given = {"data": data, "area": area, "nframes": nframes, "mask": mask, "variance": variance, "weight": weight}
+        for name, rows in given.items():
             if rows is None:
                 continue
             plane = self._planes.get(name)

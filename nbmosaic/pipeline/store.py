@@ -23,12 +23,13 @@ from nbmosaic._types import Float32Array
 from nbmosaic.errors import FormatError
 from nbmosaic.types import PixelBox, ProjectedFrame, ProjectedInfo
 
-__all__ = ["FrameStore", "ScratchFolder", "write_frame"]
+__all__ = ["FrameStore", "ScratchFolder", "frame_path", "write_frame"]
 
 PLANES = ("data", "area", "weight", "variance")
 
 
-def _frame_path(folder: Path, index: int) -> Path:
+def frame_path(folder: Path, index: int) -> Path:
+    """Scratch file of a frame."""
     return folder / f"frame-{index:06d}.f32"
 
 
@@ -41,7 +42,7 @@ def write_frame(folder: Path, index: int, frame: ProjectedFrame) -> tuple[str, .
         The disk is full or the folder cannot be written.
     """
     names = tuple(name for name in PLANES if getattr(frame, name) is not None)
-    target = _frame_path(folder, index)
+    target = frame_path(folder, index)
     part = target.with_suffix(".part")
     try:
         with part.open("wb", buffering=0) as stream:
@@ -176,7 +177,7 @@ class FrameStore:
         row, column = box.ymin - stored.box.ymin, box.xmin - stored.box.xmin
         first = stored.planes.index(plane) * ny + row
         assert self._folder is not None
-        path = _frame_path(self._folder, index)
+        path = frame_path(self._folder, index)
         try:
             if 2 * box.shape[1] > nx:  # most of every row: plain reads of whole rows
                 rows = np.fromfile(path, np.float32, box.shape[0] * nx, offset=first * nx * 4).reshape(box.shape[0], nx)
