@@ -135,13 +135,15 @@ def sip_of_surfaces(surfaces: tuple[IrafSurface | None, IrafSurface | None], cd:
     Raises
     ------
     InputError
-        The degree is above 9, which SIP does not know.
+        The degree is above 9, which SIP does not know, or `cd` is singular.
     """
     powers = [np.zeros((1, 1)) if s is None else s.powers() for s in surfaces]
     degree = max(2, *(int(max([i + j for i, j in zip(*np.nonzero(p), strict=True)], default=0)) for p in powers))
     if degree > _LARGEST_DEGREE:
         raise InputError(f"a distortion surface of degree {degree} is beyond the {_LARGEST_DEGREE} that can be used")
     expanded = [_substituted(p, cd, degree) for p in powers]
+    if not abs(np.linalg.det(cd)) > 0:
+        raise InputError("the linear part of a distorted WCS maps the plane onto a line")
     inverse = np.linalg.inv(cd)
     return inverse[0, 0] * expanded[0] + inverse[0, 1] * expanded[1], inverse[1, 0] * expanded[0] + inverse[1, 1] * expanded[1]
 

@@ -117,7 +117,7 @@ def wcs_from_cards(text: str, *, axes: tuple[int, int] | None = None, where: str
     text : str
         Cards without END.
     axes : tuple of int, optional
-        1-based axes to keep of a header with more (or other) axes; all by default.
+        1-based axes to keep of a header with more (or other) axes; by default the first two (a stray CRPIX3 is enough to make a third).
     where : str
         File and HDU, for messages.
     tables : str, optional
@@ -139,6 +139,8 @@ def wcs_from_cards(text: str, *, axes: tuple[int, int] | None = None, where: str
                     wcs = WCS(header, fobj=hdus, naxis=None if axes is None else list(axes))
             else:
                 wcs = WCS(header, naxis=None if axes is None else list(axes))
+                if wcs.naxis > 2:
+                    wcs = WCS(header, naxis=[1, 2])
     except (ValueError, KeyError, AttributeError, MemoryError, OSError) as err:
         reason = " ".join(str(err).split())
         raise WcsError(f"{where} has a WCS that cannot be used: {reason}", hint="mend its header") from err
