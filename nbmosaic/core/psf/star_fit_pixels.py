@@ -37,7 +37,7 @@ class StarPixels:
     """
 
     x: FloatArray
-    y
+    y: FloatArray
     values: FloatArray
     variance: FloatArray | None
     rows: IntArray
@@ -47,7 +47,7 @@ class StarPixels:
     n_outside: int
     n_flat: int
     bad_x: FloatArray
-    bad_y
+    bad_y: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
