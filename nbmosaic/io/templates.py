@@ -18,7 +18,7 @@ from nbmosaic.io.iraf_wcs import is_iraf_projection, standard_cards
 from nbmosaic.io.output import replacing
 from nbmosaic.io.paths import is_fits_name, split_hdu
 from nbmosaic.io.plate_solution import has_plate_solution, plate_cards, without_plate_cards
-from nbmosaic.io.wcs_read import celestial_axes, read_wcs, wcs_from_cards
+from nbmosaic.io.wcs_read import celestial_axes, read_wcs, sip_type, wcs_from_cards
 from nbmosaic.types import MosaicGrid
 
 if TYPE_CHECKING:
@@ -235,6 +235,8 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
     texts = {key: card_text(key, entry.value) for key, entry in entries.items() if any(kind.match(key) for kind in wanted)}
     for key in ("EPOCH", "RADECSYS", "RADESYS"):
         texts.pop(key, None)
+    if "A_ORDER" in entries:  # astropy uses the terms whatever CTYPE says, but talks about it on the terminal
+        texts.update({key: card_text(key, sip_type(entries[key].value)) for key in ("CTYPE1", "CTYPE2")})
     texts.update({key: card_text(key, value) for key, value in _system(entries, where).items()})
     axes = celestial_axes(CardList("".join(texts.values()).encode("ascii")))
     if axes is None:

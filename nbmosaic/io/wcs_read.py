@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from nbmosaic.io.cards import CardList
 
-__all__ = ["celestial_axes", "has_plate_constants", "quiet_wcs", "read_wcs", "wcs_from_cards"]
+__all__ = ["celestial_axes", "has_plate_constants", "quiet_wcs", "read_wcs", "sip_type", "wcs_from_cards"]
 
 _LONGITUDE = re.compile(r"(?:RA-|.LON|[A-Z]{2}LN)-")
+_SIP_READY = re.compile(r"[A-Z0-9-]{4}-(?!TPV|TNX|ZPX|TAB)[A-Z]{3}")  # projections without a distortion of their own
 _LATITUDE = re.compile(r"(?:DEC-|.LAT|[A-Z]{2}LT)-")
 
 
@@ -89,14 +90,14 @@ def read_wcs(cards: CardList, naxis: tuple[int, ...], *, where: str, path: str |
         ctypes = ", ".join(repr(cards.text(f"CTYPE{i}")) for i in range(1, max(len(naxis), 2) + 1) if f"CTYPE{i}" in cards)
         raise WcsError(f"{where} has no celestial WCS ({f'CTYPE is {ctypes}' if ctypes else 'no CTYPE1 and CTYPE2 in its header'})")
     pair = (1, 2) if axes is None else (min(axes), max(axes))
-    ctype = cards.text(f"CTYPE{pair[0]}").upper()
+    first = cards.text(f"CTYPE{pair[0]}").upper()
     changed: dict[str, str] = {}
     if cards.has_prefix(b"A_ORDER"):  # astropy applies SIP terms whatever CTYPE says, but talks about it on the terminal
-        plain = [i for i in pair if re.fullmatch(r"[A-Z0-9-]{4}-TAN", cards.text(f"CTYPE{i}"))]
-        changed = {f"CTYPE{i}": cards.text(f"CTYPE{i}") + "-SIP" for i in plain}
+        changed = {f"CTYPE{i}": sip_type(cards.text(f"CTYPE{i}")) for i in pair}
+        changed = {key: ctype for key, ctype in changed.items() if ctype != cards.text(key)}
     iraf = any(is_iraf_projection(cards.text(f"CTYPE{axis}")) for axis in range(1, 10))
     text = cards.wcs_cards(naxis, changed=changed, plate_constants=iraf)
-    tables = path if cards.has_prefix(b"CPDIS", b"D2IMDIS", b"D2IMEXT", b"CQDIS") or "-TAB" in ctype else None
+    tables = path if cards.has_prefix(b"CPDIS", b"D2IMDIS", b"D2IMEXT", b"CQDIS") or "-TAB" in first else None
     n_wcs = max([cards.integer("WCSAXES", 0), len(naxis)] + [axis for axis in range(3, 10) if f"CTYPE{axis}" in cards])
     chosen = None if n_wcs == 2 and pair == (1, 2) else pair
     text = plate_cards(text, where) if pair == (1, 2) and has_plate_solution(text) else without_plate_cards(text)
@@ -107,6 +108,17 @@ def read_wcs(cards: CardList, naxis: tuple[int, ...], *, where: str, path: str |
         raise WcsError(f"{where} has no celestial WCS (CTYPE is {', '.join(map(repr, wcs.wcs.ctype))})")
     wcs.pixel_shape = (naxis[pair[0] - 1], naxis[pair[1] - 1]) if pair[1] <= len(naxis) else None
     return wcs, pair
+
+
+def sip_type(ctype: str) -> str:
+    """Axis type of a header with SIP terms, with the ending that says so.
+
+    Examples
+    --------
+    >>> sip_type("RA---TAN"), sip_type("RA---TPV")
+    ('RA---TAN-SIP', 'RA---TPV')
+    """
+    return f"{ctype}-SIP" if _SIP_READY.fullmatch(ctype) else ctype
 
 
 def wcs_from_cards(text: str, *, axes: tuple[int, int] | None = None, where: str, tables: str | None = None) -> WCS:

@@ -238,7 +238,7 @@ def mBgExec(path: Any, tblfile: Any, fitfile: Any, corrdir: Any, noAreas: bool =
 
     Notes
     -----
-    Differs from Montage: failed images are named in ``msg``, and ``status`` is '1' where every image failed.
+    Differs from Montage: failed images are named in ``msg``, and ``status`` is '1' where an image failed; the others are done.
 
     Examples
     --------

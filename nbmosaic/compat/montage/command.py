@@ -395,18 +395,19 @@ def struct_line(name: str, answer: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        ``[struct stat="OK", module="mAdd", time=0]`` or ``[struct stat="ERROR", msg="..."]``.
+        ``[struct stat="OK", module="mAdd", time=0]`` or ``[struct stat="ERROR", msg="..."]``; the latter with the counts of a batch that was done in part.
 
     Examples
     --------
     >>> struct_line("mOverlaps", {"status": "0", "count": 42})
     '[struct stat="OK", module="mOverlaps", count=42]'
     """
-    if answer["status"] != "0":
-        return f'[struct stat="ERROR", msg="{_text(answer.get("msg", b""))}"]'
-    keys = _VIEWS[answer["type"]] if name == "mViewer" else COMMANDS[name].answer
-    parts = ['stat="OK"', f'module="{name}"']
-    parts += [f'msg="{_text(answer["msg"])}"'] if answer.get("msg") else []
+    if answer["status"] != "0":  # a batch with failed members has counts
+        keys, parts = COMMANDS[name].answer, ['stat="ERROR"', f'msg="{_text(answer.get("msg", b""))}"']
+    else:
+        keys = _VIEWS[answer["type"]] if name == "mViewer" else COMMANDS[name].answer
+        parts = ['stat="OK"', f'module="{name}"']
+        parts += [f'msg="{_text(answer["msg"])}"'] if answer.get("msg") else []
     for word in keys.split():
         key, _, pattern = word.partition(":")
         shown, _, source = key.partition("=")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.compat.montage.batch import Batch, read_rows, write_text
+from nbmosaic.compat.montage.batch import Batch, UnusableError, read_rows, write_text
 from nbmosaic.compat.montage.files import (
     Template,
     need_columns,
@@ -47,7 +47,7 @@ def _subtract(
 
     box = common_rectangle(plus.box, minus.box, template.grid.shape)
     if box.empty:
-        raise InputError("Images don't overlap")
+        raise UnusableError("Images don't overlap")
     windows = {}
     for name, one in (("plus", plus), ("minus", minus)):
         for kind, image in (("", one.image), ("_area", one.area)):
@@ -65,7 +65,7 @@ def _subtract(
         out=out,
     )
     if done is None:
-        raise InputError("All pixels are blank.")
+        raise UnusableError("All pixels are blank.")
     y, x = done.offset
     ny, nx = done.data.shape
     from nbmosaic.types import PixelBox
@@ -184,7 +184,8 @@ def mDiffExec(path: Any, difffile: Any, template: Any, diffdir: Any = "./", noAr
 
     Notes
     -----
-    Differs from Montage: failed pairs are named in ``msg``, and ``status`` is '1' where every pair failed.
+    Differs from Montage: ``status`` is '1' where a pair failed (a file that is missing or damaged; the other pairs are done) or no pair was done; pairs without
+    common valid pixels are counted in ``failed`` but leave it '0'. Both are named in ``msg``.
 
     Examples
     --------
@@ -221,10 +222,10 @@ def _fit(image: Any, crpix: tuple[float, float], *, level: bool, border: int = 0
     if border < 0:
         raise InputError(f"border is {border}, expected 0 or more pixels")
     if min(image.shape) < 2 and not (level or nofit):
-        raise InputError(f"Too few pixels to fit ({image.shape[1]} x {image.shape[0]})")
+        raise UnusableError(f"Too few pixels to fit ({image.shape[1]} x {image.shape[0]})")
     fit = fit_plane(image, crpix, level_only=level, border=border, iterations=0 if nofit else ITERATIONS, scratch=scratch)
     if fit is None:
-        raise InputError("Singular Matrix-2 (no valid pixels, or all on one line)")
+        raise UnusableError("Singular Matrix-2 (no valid pixels, or all on one line)")
     return fit
 
 
@@ -308,8 +309,8 @@ def mFitExec(tblfile: Any, fitfile: Any, diffdir: Any = "./", levelOnly: bool = 
 
     Notes
     -----
-    Differs from Montage: failed and missing pairs are named in ``msg`` and in comment lines at the head of the table; ``status`` is '1'
-    where nothing was fitted.
+    Differs from Montage: ``status`` is '1' where a file failed (it is damaged; the others are fitted) or nothing was fitted; missing differences, and
+    those with too few pixels for a plane, are counted but leave it '0'. All are named in ``msg`` and in comment lines at the head of the table.
 
     Examples
     --------
@@ -324,7 +325,7 @@ def mFitExec(tblfile: Any, fitfile: Any, diffdir: Any = "./", levelOnly: bool = 
         name = str(Path(where, pair["diff"]))
         if not Path(name).exists():
             missing += 1
-            batch.note(pair["diff"], "no such file")
+            batch.leave_out(pair["diff"], "no such file")
             continue
         with batch.member(pair["diff"]):
             fit, crpix = _fit_file(name, level=bool(levelOnly))
@@ -391,8 +392,10 @@ def mDiffFitExec(
 
     Notes
     -----
-    The table agrees with Montage's to print precision; see `nbmosaic.core.matching.montage_fit`. Differs from Montage: failed pairs are named in ``msg`` and in
-    comment lines at the head of the table, ``status`` is '1' where every pair failed; a table that cannot be written is an error (Montage crashes).
+    The table agrees with Montage's to print precision; see `nbmosaic.core.matching.montage_fit`. Differs from Montage: ``status`` is '1' where a pair
+    failed (a file that is missing or damaged; the other pairs are done) or no pair was done. Pairs without common valid pixels, or too few for a plane,
+    are counted in ``diff_failed`` and ``fit_failed`` but leave it '0'. All are named in ``msg`` and in comment lines at the head of the table. A table
+    that cannot be written is an error (Montage crashes).
 
     Examples
     --------

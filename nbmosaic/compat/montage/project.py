@@ -288,7 +288,8 @@ def mProjExec(
     Notes
     -----
     Differs from Montage: results do not depend on the order of the table; any projection works (Montage drops CEA images); no header files are left behind;
-    failed images are named in ``msg``, and ``status`` is '1' where no image was projected.
+    failed images are named in ``msg`` and `stats`, and ``status`` is '1' where an image failed; the others are projected. Images beside the template
+    do not fail.
 
     Examples
     --------
@@ -327,8 +328,7 @@ def mProjExec(
                 project_file(str(Path(folder, name)), output, grid, options, workspace)
         except NoOverlapError as error:
             beside, reason = beside + 1, str(error)
-        if batch.notes and batch.notes[-1][0] == name:
-            reason = reason or batch.notes[-1][1]
+        reason = reason or batch.reason(name)
         report.append({"fname": name, "time": time.perf_counter() - began, "stat": "OK" if not reason else "ERROR", "msg": reason})
     if path_text(stats, "stats"):
         import pandas as pd

@@ -123,6 +123,20 @@ def test_batch_without_files(tables: Path) -> None:
     assert b"f0.fits" in answer["msg"]
 
 
+def test_one_missing_image_is_said_and_the_others_are_done(tables: Path) -> None:
+    (tables / "c.tbl").write_text("|  id  |  a   |  b   |  c   |\n     0   0.0    0.0    1.0\n")
+    (tables / "out").mkdir()
+    header = fits.Header()
+    header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=1.0, CRVAL2=2.0, CRPIX1=1.0, CRPIX2=1.0, CDELT1=-0.1, CDELT2=0.1)
+    for k in (0, 1, 2, 4):
+        fits.PrimaryHDU(np.full((5, 6), 7.0), header).writeto(tables / f"f{k}.fits")
+    answer = mBgExec(tables, tables / "i.tbl", tables / "c.tbl", tables / "out", noAreas=True)
+    assert (answer["status"], answer["count"], answer["nocorrection"], answer["failed"]) == ("1", 5, 4, 1)
+    assert answer["msg"].startswith(b"1 of 5 failed: f3.fits: Image file ")
+    assert sorted(path.name for path in (tables / "out").iterdir()) == ["f0.fits", "f1.fits", "f2.fits", "f4.fits"]
+    assert (fits.getdata(tables / "out/f0.fits") == 6.0).all()
+
+
 def test_plane_is_about_crpix(tmp_path: Path) -> None:
     header = fits.Header()
     header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=1.0, CRVAL2=2.0, CRPIX1=3.0, CRPIX2=-2.0, CDELT1=-0.1, CDELT2=0.1)

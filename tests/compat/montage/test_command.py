@@ -212,6 +212,16 @@ def test_background_from_tables(folder: Path) -> None:
     assert (status, "Hit end of image table without finding file name" in text) == (1, True)
 
 
+def test_a_batch_with_failures_is_an_error_with_counts(folder: Path) -> None:
+    with contextlib.chdir(folder):
+        Path("gone.tbl").write_text(Path("images.tbl").read_text().replace("hdu0_raw_000", "hdu0_raw_999"))
+        status, text = run_command("mBgExec", ["-p", "proj", "gone.tbl", "corr.tbl", "."])
+    assert status == 1
+    found = pairs(text)
+    assert (found["stat"], found["count"], found["failed"]) == ('"ERROR"', "4", "1")
+    assert "hdu0_raw_999_crota.fits" in found["msg"]
+
+
 def test_answers_stay_on_one_line() -> None:
     line = struct_line("mAdd", {"status": "1", "msg": b'no "such"\nfile\x1b[31m'})
     assert line == '[struct stat="ERROR", msg="no \'such\' file [31m"]'

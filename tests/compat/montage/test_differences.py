@@ -126,14 +126,38 @@ def test_difference_of_two_frames(pair: Path) -> None:
 
 def test_failed_members_are_named(pair: Path) -> None:
     answer = mDiffFitExec(pair, pair / "d.tbl", pair / "t.hdr", pair, pair / "f.tbl")
-    assert answer["status"] == "0"
-    assert (answer["count"], answer["diff_failed"]) == (2, 1)
-    assert b"c.fits" in answer["msg"]
-    assert "c.fits missing" in (pair / "f.tbl").read_text().splitlines()[0]
-    assert read_ipac(pair / "f.tbl").c[0] == pytest.approx(6.0, abs=1.0)
-    answer = mDiffExec(pair / "elsewhere", pair / "d.tbl", pair / "t.hdr", pair)
-    assert answer["status"] == "1"
-    assert answer["failed"] == answer["count"] == 2
+    assert (answer["status"], answer["count"], answer["diff_failed"], answer["fit_failed"]) == ("1", 2, 1, 0)
+    assert answer["msg"].startswith(b"1 of 2 failed: a.fits - c.fits: Image file ")
+    text = (pair / "f.tbl").read_text()
+    assert text.startswith("\\ failed: a.fits - c.fits: Image file ")
+    assert len(read_ipac(pair / "f.tbl")) == 1
+    (pair / "out").mkdir()
+    answer = mDiffExec(pair, pair / "d.tbl", pair / "t.hdr", pair / "out")
+    assert (answer["status"], answer["count"], answer["failed"]) == ("1", 2, 1)
+    assert b"a.fits - c.fits" in answer["msg"]
+    assert (pair / "out/ab.fits").exists()
+    (pair / "out/ac.fits").write_bytes(b"no FITS")
+    answer = mFitExec(pair / "d.tbl", pair / "f.tbl", pair / "out")
+    assert (answer["status"], answer["failed"], answer["missing"]) == ("1", 1, 0)
+    assert (pair / "f.tbl").read_text().startswith("\\ failed: ac.fits: ")
+
+
+def test_pairs_without_usable_overlap_are_no_fault(pair: Path) -> None:
+    write_frame(pair / "c.fits", np.full((40, 40), np.nan))
+    answer = mDiffFitExec(pair, pair / "d.tbl", pair / "t.hdr", pair, pair / "f.tbl")
+    assert (answer["status"], answer["count"], answer["diff_failed"]) == ("0", 2, 1)
+    assert answer["msg"] == b"1 of 2 have no usable overlap: a.fits - c.fits: All pixels are blank."
+    assert (pair / "f.tbl").read_text().startswith("\\ no usable overlap: a.fits - c.fits: All pixels are blank.\n")
+    (pair / "out").mkdir()
+    assert mDiffExec(pair, pair / "d.tbl", pair / "t.hdr", pair / "out")["status"] == "0"
+    answer = mFitExec(pair / "d.tbl", pair / "f.tbl", pair / "out")
+    assert (answer["status"], answer["failed"], answer["missing"]) == ("0", 0, 1)
+    assert b"ac.fits: no such file" in answer["msg"]
+    for name in ("a", "b"):
+        (pair / f"{name}.fits").unlink()
+        write_frame(pair / f"{name}.fits", np.full((40, 40), np.nan), area=False)
+    answer = mDiffFitExec(pair, pair / "d.tbl", pair / "t.hdr", pair, pair / "f.tbl")
+    assert (answer["status"], answer["diff_failed"]) == ("1", 2)  # nothing was fitted
 
 
 @pytest.mark.parametrize(
