@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,18 @@ def _load(source: str, options: Options, workspace: Workspace) -> tuple[Float32A
     return image.stored, read_wcs(image.cards, image.naxis, where=f"{source} HDU {image.hdu}", path=source)[0]
 
 
+def _fk5_for_icrs(wcs: WCS) -> WCS:
+    """The WCS with ICRS called FK5 of J2000, as Montage takes it: its templates name no system, and 0.02 arcsec lie between the two."""
+    from nbmosaic.core.geometry.systems import ICRS, celestial_system
+
+    if celestial_system(wcs) != ICRS:
+        return wcs
+    renamed = wcs.deepcopy()
+    renamed.wcs.radesys, renamed.wcs.equinox = "FK5", 2000.0
+    renamed.wcs.set()
+    return renamed
+
+
 def project_file(source: str, output: str, template: Template, options: Options, workspace: Workspace) -> None:
     """Reproject one file."""
     from nbmosaic.io.output import check_output
@@ -101,8 +113,8 @@ def project_file(source: str, output: str, template: Template, options: Options,
         weight[~(weight >= options.threshold)] = 0.0
     result = reproject_image(
         data,
-        wcs,
-        template.grid,
+        _fk5_for_icrs(wcs),
+        replace(template.grid, wcs=_fk5_for_icrs(template.grid.wcs)),
         method=options.method,
         mask=_border_mask(options.border, (data.shape[0], data.shape[1])),
         weight=weight,

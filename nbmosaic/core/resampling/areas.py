@@ -14,7 +14,7 @@ from nbmosaic.core.resampling.workspace import Workspace
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.frame import FramePixels
 
-__all__ = ["MINIMUM_OVERLAP", "mean_squared_overlap", "project_areas"]
+__all__ = ["MINIMUM_OVERLAP", "AreaRun", "mean_squared_overlap", "project_areas"]
 
 MINIMUM_OVERLAP = 1e-3
 """Output pixels of which less is covered are blank: the phases of the tables are no finer."""
@@ -59,7 +59,7 @@ def project_areas(pixels: FramePixels, segments: Sequence[Segment], shape: tuple
         return blank_planes(shape, source, workspace)
     blocks = [(segment, *part) for segment in segments for part in _blocks(segment, PixelBox.of_shape(segment.box.shape))]
     reach = max((_reach(jacobian) for _, _, jacobian in blocks if jacobian is not None), default=1)
-    run = _AreaRun(source, shape, reach, workspace)
+    run = AreaRun(source, shape, reach, workspace)
     if not covers(segments, shape):
         run.clear()
     for segment, block, jacobian in blocks:
@@ -132,7 +132,7 @@ def _table(jacobian: FloatArray, phases: int, reach: int, workspace: Workspace) 
     return table
 
 
-class _AreaRun:
+class AreaRun:
     """One frame on its way through the area kernels."""
 
     def __init__(self, source: Source, shape: tuple[int, int], reach: int, workspace: Workspace) -> None:

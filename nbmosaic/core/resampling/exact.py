@@ -1,4 +1,4 @@
-"""Exact resampling: frame pixels as quadrilaterals on the grid, cut along its pixels."""
+"""Exact resampling: by polygons cut along pixels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbmosaic._types import FloatArray
-from nbmosaic.core.resampling.points import Planes, blank_planes, source_planes
-from nbmosaic.core.resampling.segments import map_segments, read_only
+from nbmosaic.core.resampling.cutting import can_be_cut, project_cut
+from nbmosaic.core.resampling.points import Planes, Source, blank_planes, source_planes
+from nbmosaic.core.resampling.segments import Segment, map_segments, multiply_by_area, read_only
 from nbmosaic.core.resampling.workspace import Workspace
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.frame import FramePixels
@@ -25,13 +26,20 @@ _SPAN = 64.0  # pixels this many times larger than usual are taken to hold the s
 _MESH = 33
 
 
-def project_exact(pixels: FramePixels, backward: PixelMap, box: PixelBox, *, flux: bool, workspace: Workspace) -> Planes:
-    """Resample a frame by the overlaps of its pixels, as quadrilaterals on the grid, with the grid's pixels.
+def project_exact(
+    pixels: FramePixels, segments: Sequence[Segment], backward: PixelMap, box: PixelBox, *, flux: bool, workspace: Workspace
+) -> Planes:
+    """Resample a frame by the exact overlaps of its pixels with those of the grid.
+
+    Where the map is smooth, the grid's pixels are cut as parallelograms on the frame (`nbmosaic.core.resampling.cutting`); else the frame's pixels
+    as quadrilaterals on the grid. Where both can be had they agree to 1e-6 of the differences between pixels.
 
     Parameters
     ----------
     pixels : FramePixels
         The frame.
+    segments : sequence of Segment
+        Its pixel map, over the output pixels.
     backward : PixelMap
         Maps the corners of its pixels to the grid.
     box : PixelBox
@@ -46,13 +54,26 @@ def project_exact(pixels: FramePixels, backward: PixelMap, box: PixelBox, *, flu
     Planes
         Views into the workspace, with an area plane.
     """
+    source = source_planes(pixels)
+    if box.empty or source.copy_count(0, np.empty((0, 0), np.float32)) == source.data.size:
+        return blank_planes(box.shape, source, workspace)
+    # corners given one by one are taken as they are: seams and gaps between pixels are in them alone
+    if can_be_cut(segments) and all(patch.table_u is None for patch in backward.patches):
+        planes = project_cut(source, segments, box.shape, _MINIMUM_OVERLAP, workspace)
+        if flux:
+            multiply_by_area(planes, segments)
+        return planes
+    return _project_polygons(source, backward, box, flux=flux, workspace=workspace)
+
+
+def _project_polygons(source: Source, backward: PixelMap, box: PixelBox, *, flux: bool, workspace: Workspace) -> Planes:
+    """Cut the frame's pixels, as quadrilaterals on the grid."""
     from nbmosaic.core.resampling import fill
     from nbmosaic.core.resampling.overlap_area import scatter_area
 
-    source = source_planes(pixels)
     lattice = _CornerLattice(backward, box)
     sense, limit = lattice.usual_pixel()
-    if box.empty or sense == 0 or source.copy_count(0, np.empty((0, 0), np.float32)) == source.data.size:
+    if sense == 0:
         return blank_planes(box.shape, source, workspace)
     good = workspace.array("good", source.data.shape, np.uint8)
     fill.mark_good(*source.tests, 0, good)

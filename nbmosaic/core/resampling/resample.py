@@ -19,7 +19,9 @@ value. With a frame pixel's value taken as the mean surface brightness over its 
     pixel. The output pixel is a parallelogram on the frame; its overlaps with the pixels around come from a table over sub-pixel phases.
     Conserves flux and propagates noise exactly, also where the grid is coarser than the frame; smooths like bilinear.
 ``exact``
-    The same by the polygons themselves: corners of every frame pixel mapped onto the grid, and cut along its pixels. Slow.
+    The same by the polygons themselves. Where the map is smooth (any two planes, common distortion) every output pixel is cut along the frame's
+    pixels as the parallelogram that it is; elsewhere, and where it is larger than 2 pixels, the corners of every frame pixel are mapped onto the grid
+    and cut along its pixels, which takes some five times longer.
 
 Bad pixels (see `nbmosaic.core.resampling.fill`) enter no result. The area plane of the point-sampled methods (the first four) is the bilinear
 weight of the good pixels (nearest: 0 or 1), and pixels below 0.5 are blank: NaN, area 0, weight 0, variance NaN. The area plane of ``area`` and
@@ -45,8 +47,8 @@ import numpy as np
 from nbmosaic.core.resampling.areas import project_areas
 from nbmosaic.core.resampling.exact import project_exact
 from nbmosaic.core.resampling.noise import noise_gain
-from nbmosaic.core.resampling.points import Planes, project_points
-from nbmosaic.core.resampling.segments import Segment, map_segments
+from nbmosaic.core.resampling.points import project_points
+from nbmosaic.core.resampling.segments import map_segments, multiply_by_area
 from nbmosaic.core.resampling.taps import POINT_METHODS
 from nbmosaic.core.resampling.workspace import Workspace
 from nbmosaic.errors import ConfigError, InputError, ShapeError
@@ -60,7 +62,6 @@ __all__ = ["METHODS", "Workspace", "noise_gain", "resample_frame", "warmup"]
 
 METHODS = (*POINT_METHODS, "area", "exact")
 _CONSERVE = ("surface_brightness", "flux")
-_STRIP = 64  # rows done together where numpy works on whole rows: some 100 kB
 
 
 def resample_frame(
@@ -121,13 +122,13 @@ def resample_frame(
     flux = conserve == "flux"
     if method == "exact":
         assert backward is not None
-        planes = project_exact(pixels, backward, forward.box, flux=flux, workspace=workspace)
+        planes = project_exact(pixels, segments, backward, forward.box, flux=flux, workspace=workspace)
     elif method == "area":
         planes = project_areas(pixels, segments, forward.box.shape, workspace)
     else:
         planes = project_points(pixels, segments, forward.box.shape, method, workspace)
     if flux and method != "exact":
-        _multiply_by_area(planes, segments)
+        multiply_by_area(planes, segments)
     return ProjectedFrame(
         box=forward.box,
         data=planes.data,
@@ -154,21 +155,6 @@ def _check(pixels: FramePixels, method: str, conserve: str, backward: PixelMap |
             raise ShapeError(f"the {name} plane has shape {plane.shape}, the data {pixels.data.shape}")
 
 
-def _multiply_by_area(planes: Planes, segments: list[Segment]) -> None:
-    """Surface brightness to flux per output pixel."""
-    for segment in segments:
-        box = segment.box
-        columns = np.arange(box.shape[1])
-        for start in range(0, box.shape[0], _STRIP):
-            rows = np.arange(start, min(start + _STRIP, box.shape[0]))
-            u_x, u_y, v_x, v_y = segment.derivatives(rows, columns)
-            area = np.abs(u_x * v_y - u_y * v_x).astype(np.float32)
-            where = (slice(box.ymin + start, box.ymin + start + rows.size), slice(box.xmin, box.xmax))
-            planes.data[where] *= area
-            if planes.variance is not None:
-                planes.variance[where] *= area * area
-
-
 def warmup() -> None:
     """Compile every kernel, with the signatures that `resample_frame` uses, into numba's cache.
 
@@ -185,8 +171,12 @@ def warmup() -> None:
     y, x = np.mgrid[0.0:13, 0.0:13]
     corners = PixelBox(0, 13, 0, 13)
     backward = PixelMap(box=corners, offset=-0.5, patches=(MapPatch(box=corners, table_u=x - 0.5, table_v=y - 0.5),), error_pix=0.0)
+    inverse = PixelMap(
+        box=corners, offset=-0.5, patches=(MapPatch(box=corners, cu=c, cv=c.T.copy()),), error_pix=0.0
+    )  # its degree is what counts
     data = np.ones((12, 12), np.float32)
     for mask in (None, np.eye(12, dtype=bool)):
         pixels = FramePixels(data=data, mask=mask, weight=data, variance=data)
         for method in METHODS:
             resample_frame(pixels, polynomial, method=method, backward=backward)
+        resample_frame(pixels, polynomial, method="exact", backward=inverse)

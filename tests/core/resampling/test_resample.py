@@ -163,13 +163,13 @@ def test_other_layouts_and_types_give_the_same():
 
 
 def test_warmup_compiles_what_is_used():
-    from nbmosaic.core.resampling import fill, kernels, overlap_area
+    from nbmosaic.core.resampling import cut_kernels, fill, kernels, overlap_area
     from nbmosaic.core.resampling import prefilter as spline
 
     warmup()
     used = [kernels.nearest, kernels.linear, kernels.coverage, kernels.taps4, kernels.taps8, kernels.phase_area, spline.prefilter]
     used += [fill.copy_count, fill.mark_good, fill.mark_solid, fill.zero_bad, fill.fill_bad, fill.extend_edges, fill.blank]
-    used += [overlap_area.phase_table, overlap_area.direct_area, overlap_area.scatter_area]
+    used += [overlap_area.phase_table, overlap_area.direct_area, overlap_area.scatter_area, cut_kernels.cut_area]
     before = [len(kernel.signatures) for kernel in used]
     assert min(before) >= 1
     data, forward, backward, _ = sky_frame(rotation(5), (0.21, -0.4))
