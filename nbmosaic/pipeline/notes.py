@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["RunNotes", "current_notes", "noted"]
+if TYPE_CHECKING:
+    from nbmosaic.pipeline.cache_units import UnitUse
+
+__all__ = ["RunNotes", "current_notes", "current_units", "noted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +24,13 @@ class RunNotes:
         The recipe as Python code.
     times : sequence of (str, float)
         Stages that are done and the seconds they took.
+    units : UnitUse, optional
+        Projected frames that outlive the run, where it is cached.
     """
 
     code: str = ""
     times: Sequence[tuple[str, float]] = ()
+    units: UnitUse | None = None
 
 
 _NOTES: ContextVar[RunNotes | None] = ContextVar("nbmosaic_run_notes", default=None)
@@ -32,6 +39,11 @@ _NOTES: ContextVar[RunNotes | None] = ContextVar("nbmosaic_run_notes", default=N
 def current_notes() -> RunNotes:
     """Notes of the run that is going on; empty where a stage was called by itself."""
     return _NOTES.get() or RunNotes()
+
+
+def current_units() -> UnitUse | None:
+    """Projected frames that outlive the run; None where nothing is cached."""
+    return current_notes().units
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from nbmosaic.errors import FormatError, NbmosaicError
 from nbmosaic.pipeline.products import Frames
 from nbmosaic.pipeline.recipe import Recipe, Step
 
-__all__ = ["check_not_input", "check_outputs", "check_sources_kept"]
+__all__ = ["check_not_input", "check_outputs", "check_sources_kept", "targets"]
 
 
-def _targets(recipe: Recipe) -> Iterator[tuple[Step, Any]]:
+def targets(recipe: Recipe) -> Iterator[tuple[Step, Any]]:
     """Steps that write a file, and the file, where it is known before the run."""
     for step in recipe.steps:
         target = None
@@ -37,7 +37,7 @@ def check_outputs(recipe: Recipe) -> None:
     from nbmosaic.io.output import check_output
 
     seen: set[str] = set()
-    for step, target in _targets(recipe):
+    for step, target in targets(recipe):
         try:
             path = str(check_output(target, overwrite=bool(step.options.get("overwrite", False))))
             if path in seen and not step.options.get("overwrite", False):
@@ -75,7 +75,7 @@ def check_sources_kept(recipe: Recipe, frames: Frames) -> None:
     FormatError
         One does; with the line of the cell.
     """
-    for step, target in _targets(recipe):
+    for step, target in targets(recipe):
         try:
             check_not_input(target, frames)
         except NbmosaicError as error:

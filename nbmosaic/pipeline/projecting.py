@@ -13,8 +13,9 @@ import numpy as np
 
 from nbmosaic.errors import EmptyMosaicError
 from nbmosaic.pipeline.execution import Execution, run_tasks
+from nbmosaic.pipeline.notes import current_units
 from nbmosaic.pipeline.products import Frames, Projected
-from nbmosaic.pipeline.store import FrameStore, write_frame
+from nbmosaic.pipeline.store import FrameStore, write_frame, write_unit
 from nbmosaic.types import FrameInfo, FrameSource, MosaicGrid, PixelBox, ProjectedFrame, ProjectedInfo
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ProjectTask:
     conserve: str
     coarse_step: int
     folder: Path | None
+    file: Path | None
 
 
 def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: str, execution: Execution) -> Projected:
@@ -66,13 +68,26 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
             f"none of the {len(frames)} frames falls on the grid of the mosaic",
             hint="check the template's centre, size and coordinate system",
         )
-    store = FrameStore(execution.scratch_folder(), budget=int(KEPT_FRACTION * execution.max_memory))
+    use = current_units()
+    store = FrameStore(execution.scratch_folder(), budget=int(KEPT_FRACTION * execution.max_memory), units=None if use is None else use.units)
     folder = None if execution.in_process else store.folder
     step = _coarse_step(list(boxes.values()))
     common = {"method": method, "conserve": conserve, "coarse_step": step, "folder": folder}
-    tasks = [_task(index, frames.infos[index], grid, box, common) for index, box in boxes.items()]
+    known: dict[int, ProjectedInfo] = {}
+    files: dict[int, Path] = {}
+    if use is not None:
+        keys = _unit_keys(frames, grid, boxes, common)
+        files = {index: use.units.path(key) for index, key in keys.items()}
+        store.assign(files)
+        known = {} if use.fresh else use.units.find(keys, {index: frames.infos[index].name for index in keys})
+        use.reused, use.total = len(known), len(boxes)
+    tasks = [
+        _task(index, frames.infos[index], grid, box, common | {"file": files.get(index)})
+        for index, box in boxes.items()
+        if index not in known
+    ]
     try:
-        infos = _run_projections(tasks, store, execution, skipped)
+        infos = _run_projections(tasks, store, execution, skipped, known)
     except BaseException:
         store.discard()  # the traceback would keep its files and arrays alive
         raise
@@ -88,12 +103,25 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
     )
 
 
+def _unit_keys(frames: Frames, grid: MosaicGrid, boxes: dict[int, PixelBox], common: dict[str, Any]) -> dict[int, str]:
+    """Keys of projected frames: everything that can change a bit of one."""
+    from nbmosaic.pipeline.cache_keys import Unkeyable, code_version, digest, frame_values
+
+    try:
+        shared = digest(code_version(), grid, common["method"], common["conserve"], common["coarse_step"])
+        return {index: digest(shared, frame_values(frames.infos[index]), box) for index, box in boxes.items()}
+    except Unkeyable:
+        return {}
+
+
 def _run_projections(
-    tasks: Sequence[ProjectTask], store: FrameStore, execution: Execution, skipped: list[tuple[str, str]]
+    tasks: Sequence[ProjectTask], store: FrameStore, execution: Execution, skipped: list[tuple[str, str]], known: dict[int, ProjectedInfo]
 ) -> list[ProjectedInfo]:
-    """Project all; frames without a valid pixel are added to `skipped`."""
-    infos: list[ProjectedInfo] = []
-    execution.progress.start("project", len(tasks))
+    """Project all but those that are known; frames without a valid pixel are added to `skipped`."""
+    found = dict(known)
+    execution.progress.start("project", len(tasks) + len(known))
+    if known:
+        execution.progress.advance(len(known))
     results = run_tasks(
         _task_function(execution, store),
         tasks,
@@ -105,11 +133,15 @@ def _run_projections(
     with closing(results):
         for info in results:
             execution.progress.advance()
-            if info.n_good == 0:
-                skipped.append((info.name, NO_VALID_PIXEL))
-                continue
-            store.know(info)
-            infos.append(info)
+            found[info.index] = info
+    infos: list[ProjectedInfo] = []
+    for index in sorted(found):
+        info = found[index]
+        if info.n_good == 0:
+            skipped.append((info.name, NO_VALID_PIXEL))
+            continue
+        store.know(info)
+        infos.append(info)
     execution.progress.finish(f"{len(infos)} frames projected")
     if not infos:
         raise EmptyMosaicError("no frame puts a valid pixel on the grid", hint="look at the masks and at BLANK in the headers")
@@ -161,6 +193,8 @@ def _task_function(execution: Execution, store: FrameStore) -> Callable[[Project
         info, frame = project_one(task, workspace=buffers.workspace)
         if info.n_good:
             store.keep(info, frame)
+        elif task.file is not None:
+            write_unit(task.file, info, frame)
         return info
 
     return run
@@ -170,7 +204,9 @@ def project_into_folder(task: ProjectTask) -> ProjectedInfo:
     """Project one frame in another process; its pixels go to the scratch folder."""
     assert task.folder is not None
     info, frame = project_one(task)
-    if info.n_good:
+    if task.file is not None:
+        write_unit(task.file, info, frame)
+    elif info.n_good:
         write_frame(task.folder, task.index, frame)
     return info
 

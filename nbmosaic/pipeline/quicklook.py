@@ -11,6 +11,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, FloatArray, IntArray
 from nbmosaic.errors import ConfigError, FormatError, InputError
+from nbmosaic.pipeline.drawn import drawn_once
 from nbmosaic.pipeline.products import Background, Frames, Mosaic, Overlaps, Product, Projected
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.types import PixelBox
@@ -133,12 +134,16 @@ def mosaic_png(mosaic: Mosaic) -> bytes:
     return image_png(mosaic.data, mosaic.wcs, width=PICTURE_WIDTH, unit=mosaic.unit)
 
 
+def _drawn(mosaic: Mosaic) -> tuple[bytes, str]:
+    return mosaic_png(mosaic), mosaic_alt(mosaic)
+
+
 def mosaic_html(mosaic: Mosaic) -> str:
     """Numbers and quicklook of a mosaic."""
     from nbmosaic.views.html import image_tag
 
     try:
-        return product_html(mosaic, image_tag(mosaic_png(mosaic), mosaic_alt(mosaic)))
+        return product_html(mosaic, image_tag(*drawn_once(mosaic, _drawn)))
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(mosaic))
 
@@ -172,7 +177,7 @@ def run_html(run: Run) -> str:
     from nbmosaic.views.html import run_html as html
 
     found = run.latest((Mosaic,))
-    png, alt = (mosaic_png(found), mosaic_alt(found)) if isinstance(found, Mosaic) else (None, "")
+    png, alt = drawn_once(found, _drawn) if isinstance(found, Mosaic) else (None, "")
     return str(html(run.recipe.name or "", _rows(run), picture_png=png, alt=alt, warnings=run.warnings, fallback=run_text(run)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Collection, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from nbmosaic.errors import (
     StepError,
     TableFormatError,
 )
+from nbmosaic.pipeline.cached_steps import StepMemory, StepResult
 from nbmosaic.pipeline.code import python_code
 from nbmosaic.pipeline.execution import Execution
 from nbmosaic.pipeline.notes import RunNotes, noted
@@ -31,7 +32,9 @@ from nbmosaic.pipeline.signatures import StageSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "StepRecord", "run_recipe"]
+    from nbmosaic.pipeline.cache import RunCache
+
+__all__ = ["Run", "StepRecord", "check_flow", "inputs_of", "run_recipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +214,15 @@ class _Books:
         if step.name:
             self.named[step.name] = product
 
+    def done(self, number: int, result: StepResult, seconds: float) -> None:
+        """Note a step that is done."""
+        step, product = self.recipe.steps[number], result.product
+        self.add(step, product)
+        self.caught |= {text: result.said[text] for text in result.said if text not in self.caught}
+        n_out = len(product) if isinstance(product, Sized) else None
+        key = ", ".join(filter(None, [product.key_number, result.note]))
+        self.records[number] = StepRecord(step=step, state=result.state, n_in=result.n_in, n_out=n_out, key=key, seconds=seconds)
+
     def run(self) -> Run:
         caught = tuple(self.caught.values())
         return Run(self.recipe, tuple(self.records), MappingProxyType(self.products), MappingProxyType(self.named), caught)
@@ -229,7 +241,14 @@ class _Books:
         return error
 
 
-def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None) -> Run:
+def run_recipe(
+    recipe: Recipe,
+    *,
+    execution: Execution,
+    base: Run | None = None,
+    cache: RunCache | None = None,
+    fresh: Collection[int] = (),
+) -> Run:
     """Carry out a recipe.
 
     Parameters
@@ -240,6 +259,10 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
         How to run them; a step's own options go before it.
     base : Run, optional
         A run whose products are already there.
+    cache : RunCache, optional
+        Keeps what the steps make, and gives what they made before.
+    fresh : collection of int
+        Numbers of the steps that run in any case, and with them every step that uses what they make.
 
     Returns
     -------
@@ -254,14 +277,15 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
     check_flow(recipe, base=base)
     check_outputs(recipe)
     books = _Books(recipe, base)
+    memory = None if cache is None else StepMemory(cache, fresh)
     code = python_code(recipe)
     for number, step in enumerate(recipe.steps):
         began = time.perf_counter()
         try:
-            with noted(RunNotes(code=code, times=[(r.step.stage, r.seconds) for r in books.records[:number]])):
-                product, n_in, said = _run_step(step, books, execution)
-            if isinstance(product, Frames):
-                check_sources_kept(recipe, product)
+            notes = RunNotes(code=code, times=[(r.step.stage, r.seconds) for r in books.records[:number]])
+            done = _run_step(number, books, execution, memory, notes)
+            if isinstance(done.product, Frames):
+                check_sources_kept(recipe, done.product)
         except KeyboardInterrupt:
             where = f"line {step.line} " if step.line else ""
             cancelled = MosaicCancelled(f"stopped in {where}({step.stage})", hint="finished stages are kept in the run")
@@ -272,19 +296,30 @@ def run_recipe(recipe: Recipe, *, execution: Execution, base: Run | None = None)
             text = " ".join(f"{type(error).__name__}: {error}".split())
             failure = StepError(f"{step.stage} failed: {text}", hint="the traceback tells where", step=step.stage)
             raise books.failed(number, began, failure, text) from error
-        books.add(step, product)
-        books.caught |= {text: said[text] for text in said if text not in books.caught}
-        n_out = len(product) if isinstance(product, Sized) else None
-        books.records[number] = StepRecord(
-            step=step, state="ran", n_in=n_in, n_out=n_out, key=product.key_number, seconds=time.perf_counter() - began
-        )
+        books.done(number, done, time.perf_counter() - began)
     return books.run()
 
 
-def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product, int | None, dict[str, NbmosaicWarning]]:
-    step = step.resolve(books.named)
+def _run_step(number: int, books: _Books, execution: Execution, memory: StepMemory | None, notes: RunNotes) -> StepResult:
+    """Carry out a step, or take what it made before."""
+    step = books.recipe.steps[number].resolve(books.named)
     stage = stage_spec(step.stage)
-    inputs = _inputs(step, stage, books)
+    inputs = inputs_of(step, stage, books.latest)
+    if memory is None:
+        with noted(notes):
+            return _call(step, stage, inputs, execution)
+    key = memory.key(number, step, stage, inputs)
+    if (found := memory.find(key)) is not None:
+        return found
+    units = memory.units(number, step)
+    began = time.perf_counter()
+    with noted(replace(notes, units=units)):
+        done = _call(step, stage, inputs, execution)
+    return memory.keep(key, step, done, units, time.perf_counter() - began)
+
+
+def _call(step: Step, stage: StageSpec, inputs: dict[str, Any], execution: Execution) -> StepResult:
+    """Call the function of a stage."""
     options = dict(step.options)
     takes = {parameter.name for parameter in stage.options}
     for name, value in _run_options(execution).items():
@@ -303,7 +338,7 @@ def _run_step(step: Step, books: _Books, execution: Execution) -> tuple[Product,
         if not issubclass(warning.category, NbmosaicWarning) and not _from_libraries(warning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     said = {str(warning.message): warning.message for warning in caught if isinstance(warning.message, NbmosaicWarning)}
-    return product, n_in, said
+    return StepResult(product=product, n_in=n_in, said=said)
 
 
 def _from_libraries(warning: warnings.WarningMessage) -> bool:
@@ -322,12 +357,13 @@ def _run_options(execution: Execution) -> dict[str, Any]:
     return {name: values[name] for name in RUN_OPTIONS}
 
 
-def _inputs(step: Step, stage: StageSpec, books: _Books) -> dict[str, Any]:
+def inputs_of(step: Step, stage: StageSpec, latest: Callable[[tuple[type, ...]], Any]) -> dict[str, Any]:
+    """Products that flow into a step: those given by hand, else the latest of the wanted classes."""
     inputs: dict[str, Any] = {}
     for parameter in stage.inputs:
         if parameter.name in step.inputs:
             inputs[parameter.name] = step.inputs[parameter.name]
-        elif (found := books.latest(product_classes(parameter))) is not None:
+        elif (found := latest(product_classes(parameter))) is not None:
             inputs[parameter.name] = found
         elif not parameter.required:
             inputs[parameter.name] = parameter.default

@@ -12,18 +12,21 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmosaic._types import Float32Array
+from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.errors import FormatError
 from nbmosaic.types import PixelBox, ProjectedFrame, ProjectedInfo
 
-__all__ = ["FrameStore", "ScratchFolder", "frame_path", "write_frame"]
+if TYPE_CHECKING:
+    from nbmosaic.pipeline.cache_units import UnitFolder
+
+__all__ = ["FrameStore", "ScratchFolder", "frame_path", "write_frame", "write_unit"]
 
 PLANES = ("data", "area", "weight", "variance")
 
@@ -41,13 +44,30 @@ def write_frame(folder: Path, index: int, frame: ProjectedFrame) -> tuple[str, .
     FormatError
         The disk is full or the folder cannot be written.
     """
-    names = tuple(name for name in PLANES if getattr(frame, name) is not None)
-    target = frame_path(folder, index)
+    return _write(frame_path(folder, index), frame)
+
+
+def write_unit(target: Path, info: ProjectedInfo, frame: ProjectedFrame) -> None:
+    """Write a frame for later runs: its planes, and behind them what is known of it. A frame without a valid pixel has no planes.
+
+    Raises
+    ------
+    FormatError
+        The disk is full or the folder cannot be written.
+    """
+    from nbmosaic.pipeline.cache_units import unit_tail
+
+    _write(target, frame if info.n_good else None, unit_tail(info))
+
+
+def _write(target: Path, frame: ProjectedFrame | None, tail: bytes = b"") -> tuple[str, ...]:
+    names = tuple(name for name in PLANES if getattr(frame, name, None) is not None)
     part = target.with_suffix(".part")
     try:
         with part.open("wb", buffering=0) as stream:
             for name in names:
                 _write_all(stream.fileno(), np.ascontiguousarray(getattr(frame, name), np.float32))
+            _write_all(stream.fileno(), np.frombuffer(tail, np.uint8))
         part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -58,7 +78,7 @@ def write_frame(folder: Path, index: int, frame: ProjectedFrame) -> tuple[str, .
     return names
 
 
-def _write_all(descriptor: int, array: Float32Array) -> None:
+def _write_all(descriptor: int, array: AnyArray) -> None:
     view = memoryview(array.reshape(-1).view(np.uint8).data)
     while view:
         view = view[os.write(descriptor, view) :]
@@ -96,10 +116,14 @@ class FrameStore:
         Folder in which a scratch folder is made when one is needed.
     budget : int
         Bytes of planes that may stay in memory; what comes later goes to files.
+    units : UnitFolder, optional
+        Where all frames go that were given a file with `assign`, so that a later run finds them; no scratch folder is made then.
     """
 
-    def __init__(self, parent: Path, *, budget: int) -> None:
+    def __init__(self, parent: Path, *, budget: int, units: UnitFolder | None = None) -> None:
         self._parent = parent
+        self._units = units
+        self._files: dict[int, Path] = {}
         self._budget = budget
         self._scratch: ScratchFolder | None = None
         self._folder: Path | None = None
@@ -110,11 +134,11 @@ class FrameStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process sees the files, not the memory, and does not own the folder."""
-        return {"_folder": self._folder, "_known": self._known}
+        return {"_folder": self._folder, "_known": self._known, "_files": self._files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(Path(), budget=0)  # type: ignore[misc]
-        self._folder, self._known = state["_folder"], state["_known"]
+        self._folder, self._known, self._files = state["_folder"], state["_known"], state["_files"]
 
     @property
     def folder(self) -> Path:
@@ -125,8 +149,27 @@ class FrameStore:
                 self._folder = self._scratch.path
             return self._folder
 
+    def assign(self, files: Mapping[int, Path]) -> None:
+        """Give the frames files that later runs find; they stay as long as the store lives."""
+        self._files.update(files)
+        if self._units is not None:
+            self._units.use(self)
+
+    def unit_files(self) -> list[Path]:
+        """Files of the frames that later runs find."""
+        return list(self._files.values())
+
+    def complete(self) -> bool:
+        """Whether all files that are needed are still there."""
+        return all(path.exists() for index, path in self._files.items() if index in self._known and (index, "data") not in self._memory)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of planes in memory."""
+        return self._kept
+
     def keep(self, info: ProjectedInfo, frame: ProjectedFrame) -> None:
-        """Take the planes of a frame: a copy in memory while the budget lasts, else a file."""
+        """Take the planes of a frame: a copy in memory while the budget lasts, else a file; one with a file of its own goes there, too."""
         planes = {name: getattr(frame, name) for name in info.planes}
         size = sum(plane.nbytes for plane in planes.values())
         with self._lock:
@@ -135,7 +178,9 @@ class FrameStore:
         if room:
             for name, plane in planes.items():
                 self._memory[info.index, name] = plane.copy()
-        else:
+        if info.index in self._files:
+            write_unit(self._files[info.index], info, frame)
+        elif not room:
             write_frame(self.folder, info.index, frame)
         self.know(info)
 
@@ -147,7 +192,7 @@ class FrameStore:
         """Write the frames that are in memory to the folder, for other processes."""
         for index, stored in self._known.items():
             planes = {name: self._memory.pop((index, name)) for name in stored.planes if (index, name) in self._memory}
-            if planes:
+            if planes and index not in self._files:
                 write_frame(self.folder, index, ProjectedFrame(box=stored.box, **planes))  # type: ignore[arg-type]
         self._kept = 0
 
@@ -156,6 +201,7 @@ class FrameStore:
         with self._lock:
             self._known.clear()
             self._memory.clear()
+            self._files = {}
             self._kept, self._folder = 0, None
             if self._scratch is not None:
                 self._scratch.remove()
@@ -176,8 +222,10 @@ class FrameStore:
         ny, nx = stored.box.shape
         row, column = box.ymin - stored.box.ymin, box.xmin - stored.box.xmin
         first = stored.planes.index(plane) * ny + row
-        assert self._folder is not None
-        path = frame_path(self._folder, index)
+        path = self._files.get(index)
+        if path is None:
+            assert self._folder is not None
+            path = frame_path(self._folder, index)
         try:
             if 2 * box.shape[1] > nx:  # most of every row: plain reads of whole rows
                 rows = np.fromfile(path, np.float32, box.shape[0] * nx, offset=first * nx * 4).reshape(box.shape[0], nx)
