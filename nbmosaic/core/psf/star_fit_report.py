@@ -164,13 +164,16 @@ def _profile_fit(
     fwhm = estimates["fwhm"].value if n > 4 else 2 * pixels.step[0]
     masked_core = bool((np.hypot(pixels.bad_x - theta[0], pixels.bad_y - theta[1]) < 0.5 * fwhm).any())
     in_pixels = pixels.variance is not None
+    # a fixed scale or offset raises chi squared over that of the single fit, which set the noise level
+    given = noise.variance if pixels.variance is None else pixels.variance
+    chisqr = float(np.sum(solution.residual**2 / given))
     return (
         ProfileFit(
             parameters=estimates,
             names=names,
             covariance=physical,
-            chisqr=redchi * max(size - n_free, 1) if in_pixels else float(max(size - n_free, 1)),
-            redchi=redchi if in_pixels else 1.0,
+            chisqr=chisqr,
+            redchi=chisqr / max(size - n_free, 1),
             n_data=size,
             n_free=n_free,
             n_evaluations=n_evaluations,

@@ -98,7 +98,7 @@ def evaluate_star(system: StarSystem, theta: FloatArray, *, eliminate: bool, n_e
 
 
 def _linear_solution(value: FloatArray, data: FloatArray, weight: FloatArray) -> tuple[float, float]:
-    """Best flux and background for a profile; a profile that is flat over the pixels has flux 0."""
+    """Best flux and background for a profile; one that is flat over the pixels, or fits rounding alone, has flux 0."""
     total = float(weight.sum())
     mean_value, mean_data = float(weight @ value) / total, float(weight @ data) / total
     centred = value - mean_value
@@ -108,6 +108,8 @@ def _linear_solution(value: FloatArray, data: FloatArray, weight: FloatArray) ->
     if not spread > 1e-14 * scale:
         return 0.0, mean_data
     flux = float(weighted @ data) / spread
+    if flux * flux * spread < 1e-26 * float(weight @ data**2):
+        return 0.0, mean_data
     return flux, mean_data - flux * mean_value
 
 
