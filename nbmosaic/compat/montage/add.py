@@ -95,9 +95,12 @@ class _Mosaic:
         self.names = [str(Path(folder, str(name))) for name in images["fname"]]
         same = ("ctype1", "ctype2", "crval1", "crval2", "cdelt1", "cdelt2")
         for key in same:
-            found = set(images[key].tolist())
-            if len(found) > 1 and (key.startswith("ctype") or max(found) - min(found) > 1e-8 * max(1.0, abs(max(found)))):
-                raise InputError(f"Images are not in same pixel space: {key} differs between rows of the table")
+            values = images[key].tolist()
+            limit = 0.0 if key.startswith("ctype") else 1e-8 * max(1.0, abs(values[0]))
+            for name, value in zip(images["fname"], values, strict=True):
+                if value != values[0] and (not limit or not abs(value - values[0]) <= limit):
+                    where = f"{key} of {name} is {value}, of {images['fname'].iloc[0]} {values[0]}"
+                    raise InputError(f"Images are not in same pixel space: {where}")
         self.boxes = []
         for crpix1, crpix2, nx, ny in zip(images["crpix1"], images["crpix2"], images["naxis1"], images["naxis2"], strict=True):
             x0, y0 = round(template.crpix[0] - float(crpix1)), round(template.crpix[1] - float(crpix2))

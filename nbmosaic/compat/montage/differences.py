@@ -215,17 +215,21 @@ def _pairs(table: str) -> list[dict[str, Any]]:
     return read_rows(found, _PAIRS)
 
 
-def _fit(image: Any, crpix: tuple[float, float], *, level: bool, border: int = 0, nofit: bool = False, scratch: Any = None) -> PlaneFit:
+def _fit(
+    image: Any, crpix: tuple[float, float], name: str, *, level: bool, border: int = 0, nofit: bool = False, scratch: Any = None
+) -> PlaneFit:
     """Fit with Montage's words for what cannot be fitted."""
     from nbmosaic.core.matching.montage_fit import ITERATIONS, fit_plane
 
     if border < 0:
         raise InputError(f"border is {border}, expected 0 or more pixels")
     if min(image.shape) < 2 and not (level or nofit):
-        raise UnusableError(f"Too few pixels to fit ({image.shape[1]} x {image.shape[0]})")
+        raise UnusableError(f"Too few pixels to fit ({name} has {image.shape[1]} x {image.shape[0]})")
     fit = fit_plane(image, crpix, level_only=level, border=border, iterations=0 if nofit else ITERATIONS, scratch=scratch)
     if fit is None:
-        raise UnusableError("Singular Matrix-2 (no valid pixels, or all on one line)")
+        raise UnusableError(
+            f"Singular Matrix-2 ({name} has no valid pixels{f' inside the border of {border}' if border else ''}, or all on one line)"
+        )
     return fit
 
 
@@ -274,7 +278,7 @@ def _fit_file(name: str, *, level: bool, border: int = 0, nofit: bool = False) -
         if key not in image.cards:
             raise InputError(f"No {key} keyword in FITS header of {name}")
     crpix = (image.cards.number("CRPIX1", 0.0), image.cards.number("CRPIX2", 0.0))
-    return _fit(image.pixels(), crpix, level=level, border=border, nofit=nofit), crpix
+    return _fit(image.pixels(), crpix, name, level=level, border=border, nofit=nofit), crpix
 
 
 def _plane_keys(fit: PlaneFit, crpix: tuple[float, float]) -> dict[str, Any]:
@@ -429,7 +433,7 @@ def mDiffFitExec(
         with fits.member(name):
             crpix = (grid.crpix[0] - box.xmin, grid.crpix[1] - box.ymin)
             scratch = workspace.array("listed", (3, done.data.size // 4 + 64), "f8")
-            fit = _fit(done.data, crpix, level=bool(levelOnly), scratch=scratch)
+            fit = _fit(done.data, crpix, "the difference", level=bool(levelOnly), scratch=scratch)
             rows.append({"plus": pair["cntr1"], "minus": pair["cntr2"], **_plane_keys(fit, crpix)})
     both = batch.joined(fits)
     write_text(output, _fits_text(rows, both))
