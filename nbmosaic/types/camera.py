@@ -6,13 +6,15 @@ import difflib
 import math
 import re
 from dataclasses import dataclass, replace
+from enum import IntFlag
 
 import numpy as np
 
-from nbmosaic._types import FloatArray
+from nbmosaic._types import Float32Array, FloatArray
 from nbmosaic.errors import ConfigError, InputError
+from nbmosaic.types.box import PixelBox
 
-__all__ = ["FITTED_FUNCTIONS", "INTERPOLANTS", "MAP_GEOMETRIES", "FittedMap", "Interpolant"]
+__all__ = ["FITTED_FUNCTIONS", "INTERPOLANTS", "MAP_GEOMETRIES", "FittedMap", "Interpolant", "PieceFlag", "ResampledPiece"]
 
 INTERPOLANTS = ("nearest", "linear", "poly3", "poly5", "spline3", "sinc", "lsinc", "drizzle")
 FITTED_FUNCTIONS = ("chebyshev", "legendre", "polynomial")
@@ -246,3 +248,42 @@ def _binomials(n: int, step: float) -> FloatArray:
         for k in range(i + 1):
             out[k, i] = math.comb(i, k) * step ** (i - k)
     return out
+
+
+class PieceFlag(IntFlag):
+    """What an output pixel of a piece was made of.
+
+    ``BAD``: its kernel reaches a bad pixel. ``EDGE``: it reaches beyond the valid section. ``OUTSIDE``: its centre lies beyond the section, so it is
+    extrapolated. ``NO_DATA``: the map sees nothing there.
+    """
+
+    BAD = 1
+    EDGE = 2
+    OUTSIDE = 4
+    NO_DATA = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ResampledPiece:
+    """Pixels of a piece of a mosaic camera after resampling.
+
+    Attributes
+    ----------
+    box : PixelBox
+        Pixels covered, on the output grid.
+    data : ndarray of float32
+        Resampled values; beyond the piece what the boundary rule gives. NaN where the map is undefined and, where bad pixels are excluded,
+        where they have more than half of the weight.
+    area : ndarray of float32, optional
+        Bilinear weight of the good pixels of the valid section, 0 to 1 (``nearest``: 0 or 1).
+    weight : ndarray of float32, optional
+        Bilinear mean of the weights of the good pixels of the section, 0 where there are none.
+    variance : ndarray of float32, optional
+        Variance of `data` for independent input pixels, by the squares of the weights that they have.
+    """
+
+    box: PixelBox
+    data: Float32Array
+    area: Float32Array | None = None
+    weight: Float32Array | None = None
+    variance: Float32Array | None = None

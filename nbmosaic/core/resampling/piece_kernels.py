@@ -25,28 +25,27 @@ Int32Array = NDArray[np.int32]
 def fill_boundary(img: Float32Array, rows: IntArray, columns: IntArray, pad: int, constant: float) -> None:
     """Fill the padding of an image: padded row and column k are copies of rows[k] and columns[k] of the image, or `constant` where that is -1."""
     ny, nx = rows.size - 2 * pad, columns.size - 2 * pad
-    value = img.dtype.type(constant)
     for y in range(pad, pad + ny):
         row = img[y]
         for x in range(pad):
-            row[x] = row[pad + columns[x]] if columns[x] >= 0 else value
+            row[x] = row[pad + columns[x]] if columns[x] >= 0 else constant
         for x in range(pad + nx, columns.size):
-            row[x] = row[pad + columns[x]] if columns[x] >= 0 else value
+            row[x] = row[pad + columns[x]] if columns[x] >= 0 else constant
     for k in range(2 * pad):
         y = k if k < pad else ny + k
         if rows[y] >= 0:
             img[y] = img[pad + rows[y]]
         else:
-            img[y] = value
+            img[y] = constant
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def taps4(
-    img: Float32Array, lut: Float32Array, rows: int, before: int, stepped: int,
+    img: Float32Array, lut: Float32Array, before: int,
     pu: FloatArray, pv: FloatArray, table: int, first: int, n: int, scale: float, window: FloatArray,
     out: Float32Array, y0: int, x0: int,
 ) -> None:  # fmt: skip
-    """Separable kernel of up to 4 x 4 taps, never stepped; `lut` (phases + 2, 4)."""
+    """Separable kernel of up to 4 x 4 taps; `lut` (phases + 2, 4)."""
     flat, res = img.ravel(), out.ravel()
     stride, width = img.shape[1], out.shape[1]
     taps = lut.ravel()
@@ -86,11 +85,11 @@ def taps4(
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def taps8(
-    img: Float32Array, lut: Float32Array, rows: int, before: int, stepped: int,
+    img: Float32Array, lut: Float32Array, rows: int, before: int,
     pu: FloatArray, pv: FloatArray, table: int, first: int, n: int, scale: float, window: FloatArray,
     out: Float32Array, y0: int, x0: int,
 ) -> None:  # fmt: skip
-    """Separable kernel of up to 8 x 8 taps, never stepped; `lut` (phases + 2, 8)."""
+    """Separable kernel of up to 8 x 8 taps; `lut` (phases + 2, 8)."""
     flat, res = img.ravel(), out.ravel()
     stride, width = img.shape[1], out.shape[1]
     taps = lut.ravel()
@@ -140,7 +139,7 @@ def taps_many(
     pu: FloatArray, pv: FloatArray, table: int, first: int, n: int, scale: float, window: FloatArray,
     out: Float32Array, y0: int, x0: int,
 ) -> None:  # fmt: skip
-    """Separable kernel of any number of taps; `lut` (phases + 2, multiple of 8), of which 8 rows and columns are read beyond the taps at most.
+    """Separable kernel of any number of taps; `lut` (phases + 2, multiple of 8), which is also how many rows and columns are read.
 
     Eight rows are done together in one sum over the columns: it needs no memory, so the compiler makes it of whole registers (three times faster
     than one row after the other, which it leaves scalar).
@@ -162,7 +161,8 @@ def taps_many(
         for i in range(lo, hi):
             q = np.uint64(np.uint32(idx[i])) - back
             if stepped:
-                kx, ky = np.int32(phases - (ONE - fu[i]) * phases + HALF), np.int32(phases - (ONE - fv[i]) * phases + HALF)
+                kx = np.int32(phases) - np.int32((ONE - fu[i]) * phases + HALF)
+                ky = np.int32(phases) - np.int32((ONE - fv[i]) * phases + HALF)
                 f, g = np.float32(0), np.float32(0)
             else:
                 f, g = fu[i] * phases, fv[i] * phases

@@ -64,7 +64,7 @@ def tap_weights(interpolant: Interpolant, phase: FloatArray) -> FloatArray:
         return np.concatenate([t**3, 1 + t * (3 + t * (3 - 3 * t)), 1 + s * (3 + s * (3 - 3 * s)), s**3], axis=1) / 6
     if interpolant.kind in ("sinc", "lsinc"):
         return _sinc(interpolant.taps // 2, s - 0.5)
-    return _lagrange(np.arange(interpolant.taps) - (interpolant.taps // 2 - 1), s)
+    return _lagrange(np.arange(interpolant.taps, dtype=np.float64) - (interpolant.taps // 2 - 1), s)
 
 
 def _lagrange(nodes: FloatArray, s: FloatArray) -> FloatArray:
