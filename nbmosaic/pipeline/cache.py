@@ -143,7 +143,8 @@ class RunCache:
         output = next((str(target) for _, target in targets(Recipe(steps=(step,)))), None)
         parts: list[str] = [stage.name, stage.function.__module__]
         for name, value in inputs.items():
-            parts += [name, value if isinstance(value, str) else digest(value, products=self.keys)]
+            known = value if isinstance(value, str) else self.keys.key(value) if isinstance(value, Product) else None
+            parts += [name, known if known is not None else digest(value, products=self.keys)]
         for number, word in enumerate(step.words):
             parts.append(digest(number, word, products=self.keys, files=str(word) != output))
         choices = {parameter.name for parameter in stage.options if parameter.takes.choices or parameter.takes.is_flag}
@@ -175,7 +176,7 @@ class RunCache:
             entry = self._entries.get(key)
             return entry if entry is not None and _intact(entry) else None
 
-    def product(self, entry: CacheEntry, key: str) -> Product:
+    def product(self, entry: CacheEntry) -> Product:
         """A product for a user: the values of the one that is kept, but tables of its own, which he may change."""
         product = entry.product
         fresh: Product = dataclasses.replace(product)  # type: ignore[type-var]
@@ -189,17 +190,20 @@ class RunCache:
             fresh = dataclasses.replace(fresh, data=planes["data"], area=planes["area"], count=count, variance_plane=planes.get("variance"))
         if (drawn := product.__dict__.get("_drawn")) is not None:
             fresh.__dict__["_drawn"] = drawn
-        self.keys.learn(fresh, key)
+        self.keys.learn(fresh, self.keys.key(product))
         return fresh
 
     def keep(self, key: str, entry: CacheEntry, step: Step) -> None:
         """Keep what a step made; the least recently used products go when it gets too much."""
-        self.keys.learn(entry.product, key)
+        # the key of a step holds the frames' files; masks and weights in files of their own are known only by what the stage found
+        known = digest(key, self.keys.content(entry.product)) if isinstance(entry.product, Frames) else key
+        self.keys.learn(entry.product, known)
         entry.size = size_of(entry.product)
         entry.sums = {name: array_sum(array) for name, array in _reachable(entry.product)}
         entry.outputs = tuple((str(target), _state(target)) for _, target in targets(Recipe(steps=(step,))))
         if isinstance(entry.product, Table):
             entry.product = dataclasses.replace(entry.product, frame=entry.product.frame.copy())
+            self.keys.learn(entry.product, known)
         with self._lock:
             self._entries[key] = entry
             self._entries.move_to_end(key)

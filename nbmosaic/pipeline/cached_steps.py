@@ -57,7 +57,7 @@ class StepMemory:
     def __init__(self, cache: RunCache, fresh: Collection[int]) -> None:
         self._cache = cache
         self._fresh = set(fresh)
-        self._renewed: set[str] = set()
+        self._renewed: dict[int, Product] = {}
 
     def key(self, number: int, step: Step, stage: StageSpec, inputs: Mapping[str, Any]) -> str | None:
         """Key of a step; None if it cannot have one."""
@@ -67,29 +67,29 @@ class StepMemory:
             key = self._cache.key(step, stage, inputs)
         except Unkeyable:
             return None
-        made_anew = any(isinstance(value, Product) and self._cache.keys.key(value) in self._renewed for value in inputs.values())
-        if number in self._fresh or made_anew:
+        if any(id(value) in self._renewed for value in inputs.values()):
             self._fresh.add(number)
-            self._renewed.add(key)
         return key
 
-    def find(self, key: str | None) -> StepResult | None:
+    def find(self, number: int, key: str | None) -> StepResult | None:
         """What a step made before, unless it is to run in any case."""
-        entry = None if key is None or key in self._renewed else self._cache.find(key)
-        if entry is None or key is None:
+        entry = None if key is None or number in self._fresh else self._cache.find(key)
+        if entry is None:
             return None
-        return StepResult(product=self._cache.product(entry, key), n_in=entry.n_in, said=entry.said, state="cached")
+        return StepResult(product=self._cache.product(entry), n_in=entry.n_in, said=entry.said, state="cached")
 
     def units(self, number: int, step: Step) -> UnitUse | None:
         """What the project stage does with the frames on disk."""
         return self._cache.use_of_units(step, fresh=number in self._fresh)
 
-    def keep(self, key: str | None, step: Step, done: StepResult, units: UnitUse | None, seconds: float) -> StepResult:
+    def keep(self, number: int, key: str | None, step: Step, done: StepResult, units: UnitUse | None, seconds: float) -> StepResult:
         """Keep what a step made."""
         from dataclasses import replace
 
         from nbmosaic.pipeline.cache import CacheEntry
 
+        if number in self._fresh:
+            self._renewed[id(done.product)] = done.product
         if key is not None:
             entry = CacheEntry(stage=step.stage, product=done.product, said=done.said, n_in=done.n_in, seconds=seconds)
             self._cache.keep(key, entry, step)

@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from nbmosaic._types import PathLike
 from nbmosaic.errors import ConfigError, NbmosaicError, StepError
 from nbmosaic.pipeline.worker_marks import Mark, PoolWatch, forget, unfinished
+from nbmosaic.pipeline.worker_pool import WorkerPool
 
 __all__ = [
     "Execution",
@@ -46,6 +47,9 @@ writing and starting up are most of it, but 10 % more processor time and 40 MB m
 
 WAIT_SECONDS = 30.0
 """Longest wait for the tasks that another process is in the middle of when a run is stopped; a frame takes a second or so."""
+
+STOP_SECONDS = 0.5
+"""Longest wait for the threads of this process when the user stops a run: what they are in the middle of is finished, and kept, behind his back."""
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
@@ -220,6 +224,7 @@ def run_tasks(
         pool = own = ThreadPoolExecutor(min(execution.n_threads, len(tasks)), thread_name_prefix="nbmosaic")
     line = _Line(pool, stage, names, marks)
     ahead = 2 * execution.n_workers if own is None else execution.n_threads + 1
+    patience = WAIT_SECONDS
     try:
         for number, task in enumerate(tasks):
             line.submit(function, task, number)
@@ -227,10 +232,13 @@ def run_tasks(
                 yield line.result()
         while line.pending:
             yield line.result()
+    except KeyboardInterrupt:
+        patience = STOP_SECONDS
+        raise
     finally:
-        line.give_up()
+        line.give_up(patience)
         if own is not None:
-            own.shutdown(wait=True, cancel_futures=True)
+            own.shutdown(wait=patience == WAIT_SECONDS, cancel_futures=True)
 
 
 class _Line:
@@ -280,11 +288,13 @@ class _Line:
             frame=found[0],
         )
 
-    def give_up(self) -> None:
-        """Begin nothing more, and wait for what runs: it writes to the scratch folder, which may go away now."""
+    def give_up(self, patience: float) -> None:
+        """Begin nothing more, and wait for what runs: it writes to the scratch folder, which may go away now. Our own workers are ended."""
         running = [future for future, _ in self.pending if not future.cancel()]
-        if running:
-            wait(running, timeout=WAIT_SECONDS)
+        if running and isinstance(self.pool, WorkerPool):
+            self.pool.stop()
+        elif running:
+            wait(running, timeout=patience)
 
 
 def _call_elsewhere(function: Callable[[T], R], task: T, mark: Mark, name: str) -> R:

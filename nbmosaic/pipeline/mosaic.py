@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbmosaic.errors import ConfigError
 from nbmosaic.pipeline import stages
+from nbmosaic.pipeline.cache import RunCache, as_cache
 from nbmosaic.pipeline.choices import Combine, Conserve, Method, System, Weight
 from nbmosaic.pipeline.execution import Execution, NoProgress, Progress, parse_memory
 from nbmosaic.pipeline.recipe import Recipe, Step
@@ -65,6 +66,7 @@ def mosaic(
     max_memory: float | str | None = None,
     scratch: str | None = None,
     progress: Progress | None = None,
+    cache: RunCache | str | bool | None = None,
 ) -> Run:
     """Background-matched mosaic of frames, in one call.
 
@@ -88,6 +90,9 @@ def mosaic(
         The coadd: see `nbmosaic.coadd`.
     jobs, executor, max_memory, scratch, progress
         How to run: see `nbmosaic.project`. No result depends on them.
+    cache : RunCache, str or bool, optional
+        Where finished stages are kept and looked for: yes is the cache of this process, which cells use, too; a folder, one whose projected
+        frames live there, so that a run that was killed goes on where it was; default: nothing is kept.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def mosaic(
     >>> run.mosaic.data.ndim
     2
     """
-    options = {name: value for name, value in locals().items() if name not in {"paths", *RUN_OPTIONS}}
+    options = {name: value for name, value in locals().items() if name not in {"paths", "cache", *RUN_OPTIONS}}
     run = run_recipe(
         mosaic_recipe(paths, **options),
         execution=Execution(
@@ -115,6 +120,7 @@ def mosaic(
             scratch=scratch,
             progress=progress if progress is not None else NoProgress(),
         ),
+        cache=None if not cache else as_cache(cache),
     )
     for warning in run.caught:
         warnings.warn(warning, stacklevel=2)

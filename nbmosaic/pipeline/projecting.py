@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from nbmosaic.types import FrameInfo, FrameSource, MosaicGrid, PixelBox, Project
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
     from nbmosaic.core.resampling.workspace import Workspace
+    from nbmosaic.pipeline.cache_units import UnitFolder
 
-__all__ = ["project_frames"]
+__all__ = ["KEPT_FRACTION", "ProjectionPlan", "project_frames", "projection_plan"]
 
 KEPT_FRACTION = 0.5
 """Part of the memory budget for projected frames that stay in memory; the rest is for buffers of the threads."""
@@ -69,7 +70,9 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
             hint="check the template's centre, size and coordinate system",
         )
     use = current_units()
-    store = FrameStore(execution.scratch_folder(), budget=int(KEPT_FRACTION * execution.max_memory), units=None if use is None else use.units)
+    store = FrameStore(
+        execution.scratch_folder(), budget=int(KEPT_FRACTION * execution.max_memory), units=None if use is None else use.units
+    )
     folder = None if execution.in_process else store.folder
     step = _coarse_step(list(boxes.values()))
     common = {"method": method, "conserve": conserve, "coarse_step": step, "folder": folder}
@@ -100,6 +103,35 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
         conserve=conserve,
         coarse_step=step,
         skipped=tuple(skipped),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionPlan:
+    """What projecting would do: boxes on the grid, planes of a frame, pixels of all frames, and how many frames are on disk already."""
+
+    boxes: list[PixelBox]
+    n_planes: int
+    n_pixels: int
+    n_known: int
+
+
+def projection_plan(frames: Frames, grid: MosaicGrid, *, options: Mapping[str, Any], units: UnitFolder | None) -> ProjectionPlan:
+    """Say what projecting would do, without reading a pixel."""
+    boxes, _ = _frame_boxes(frames, grid)
+    method = options.get("method", "spline")
+    common = {"method": method, "conserve": options.get("conserve", "surface_brightness"), "coarse_step": 1}
+    n_known = 0
+    if boxes and units is not None:
+        common["coarse_step"] = _coarse_step(list(boxes.values()))
+        n_known = sum(units.path(key).exists() for key in _unit_keys(frames, grid, boxes, common).values())
+    planes = [getattr(frames.infos[index].source, "planes", None) for index in boxes]
+    extra = max((sum(getattr(p, name, None) is not None for name in ("weight", "variance")) for p in planes), default=0)
+    return ProjectionPlan(
+        boxes=list(boxes.values()),
+        n_planes=1 + extra + (method in {"area", "exact"}),
+        n_pixels=sum(info.shape[0] * info.shape[1] for info in frames.infos),
+        n_known=n_known,
     )
 
 

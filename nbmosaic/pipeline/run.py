@@ -309,13 +309,13 @@ def _run_step(number: int, books: _Books, execution: Execution, memory: StepMemo
         with noted(notes):
             return _call(step, stage, inputs, execution)
     key = memory.key(number, step, stage, inputs)
-    if (found := memory.find(key)) is not None:
+    if (found := memory.find(number, key)) is not None:
         return found
     units = memory.units(number, step)
     began = time.perf_counter()
     with noted(replace(notes, units=units)):
         done = _call(step, stage, inputs, execution)
-    return memory.keep(key, step, done, units, time.perf_counter() - began)
+    return memory.keep(number, key, step, done, units, time.perf_counter() - began)
 
 
 def _call(step: Step, stage: StageSpec, inputs: dict[str, Any], execution: Execution) -> StepResult:
