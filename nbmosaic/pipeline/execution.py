@@ -236,9 +236,9 @@ def run_tasks(
         patience = STOP_SECONDS
         raise
     finally:
-        line.give_up(patience)
+        quiet = line.give_up(patience)
         if own is not None:
-            own.shutdown(wait=patience == WAIT_SECONDS, cancel_futures=True)
+            own.shutdown(wait=quiet or patience == WAIT_SECONDS, cancel_futures=True)
 
 
 class _Line:
@@ -288,13 +288,16 @@ class _Line:
             frame=found[0],
         )
 
-    def give_up(self, patience: float) -> None:
-        """Begin nothing more, and wait for what runs: it writes to the scratch folder, which may go away now. Our own workers are ended."""
+    def give_up(self, patience: float) -> bool:
+        """Begin nothing more, and wait for what runs: it writes to the scratch folder, which may go away now. Our own workers are ended.
+
+        Returns whether nothing runs any more.
+        """
         running = [future for future, _ in self.pending if not future.cancel()]
         if running and isinstance(self.pool, WorkerPool):
             self.pool.stop()
-        elif running:
-            wait(running, timeout=patience)
+            return True
+        return not running or not wait(running, timeout=patience).not_done
 
 
 def _call_elsewhere(function: Callable[[T], R], task: T, mark: Mark, name: str) -> R:
