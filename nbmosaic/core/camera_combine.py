@@ -22,11 +22,11 @@ from types import MappingProxyType
 import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
-from nbmosaic.core.camera_combine_kernels import add_rows, code_rows, finish_rows, paste_rows
+from nbmosaic.core.camera_combine_kernels import add_rows, bit_rows, code_rows, finish_rows, paste_rows
 from nbmosaic.errors import ConfigError
 from nbmosaic.types.box import PixelBox
 
-__all__ = ["MASK_BITS", "RULES", "CombinedBand", "PieceBand", "PieceCombiner", "hull_limits", "mask_codes"]
+__all__ = ["MASK_BITS", "RULES", "CombinedBand", "PieceBand", "PieceCombiner", "hull_limits", "mask_bits", "mask_codes"]
 
 MASK_BITS: Mapping[str, int] = MappingProxyType({"bad": 1, "edge": 2, "gap": 4, "outside": 8})
 """Bits of the mask of an exposure: the value rests on bad pixels, or on what was made up beyond the edge of a detector; there is no value in a gap
@@ -171,12 +171,12 @@ class PieceCombiner:
         return CombinedBand(data=data, mask=mask, variance=noise if self._variance else None, n_good=int(filled))
 
 
-def mask_codes(values: Float32Array, data: Float32Array, *, blank_outside: bool) -> AnyArray:
-    """Turn an interpolated mask into codes: 0 good, 1 touched by a bad pixel, 2 mostly out of bounds.
+def mask_codes(values: AnyArray, data: Float32Array, *, blank_outside: bool) -> AnyArray:
+    """Turn an interpolated mask into IRAF's codes: 0 good, 1 touched by a bad pixel, 2 mostly out of bounds.
 
     Parameters
     ----------
-    values : ndarray of float32, shape (ny, nx)
+    values : ndarray of uint16, shape (ny, nx)
         Interpolation of a mask of 10000 where pixels are bad and 20000 beyond the piece.
     data : ndarray of float32, shape (ny, nx)
         Values of the piece; NaN is written where the code is 2, if `blank_outside`.
@@ -187,10 +187,36 @@ def mask_codes(values: Float32Array, data: Float32Array, *, blank_outside: bool)
     -------
     ndarray of uint8, shape (ny, nx)
         A pixel is bad from a ten-thousandth of a bad pixel on (1 of 10000), and out of bounds from 10010 on.
+
+    Examples
+    --------
+    >>> mask_codes(np.array([[0, 1, 10000, 20000]], np.uint16), np.zeros((1, 4), np.float32), blank_outside=False).tolist()
+    [[0, 1, 1, 2]]
     """
     codes = np.empty(values.shape, np.uint8)
     code_rows(values, data, int(blank_outside), codes)
     return codes
+
+
+def mask_bits(zones: AnyArray, spread: AnyArray | None, data: Float32Array) -> AnyArray:
+    """Bits of the mask of a piece (see `MASK_BITS`).
+
+    Parameters
+    ----------
+    zones : ndarray of uint16, shape (ny, nx)
+        10000 where the kernel reaches beyond the edge of the detector, 20000 where the pixel lies beyond the piece.
+    spread : ndarray of uint16, shape (ny, nx), optional
+        Interpolated mask of bad pixels: not 0 where they have a part in the pixel.
+    data : ndarray of float32, shape (ny, nx)
+        Values of the piece; NaN is written beyond the piece.
+
+    Returns
+    -------
+    ndarray of uint8, shape (ny, nx)
+    """
+    bits = np.empty(zones.shape, np.uint8)
+    bit_rows(zones, zones if spread is None else spread, int(spread is not None), data, bits)
+    return bits
 
 
 def hull_limits(outlines: Sequence[tuple[FloatArray, FloatArray]], box: PixelBox) -> IntArray:

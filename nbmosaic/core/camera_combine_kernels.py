@@ -7,9 +7,9 @@ from numba import njit
 
 from nbmosaic._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["add_rows", "code_rows", "finish_rows", "paste_rows"]
+__all__ = ["add_rows", "bit_rows", "code_rows", "finish_rows", "paste_rows"]
 
-_BAD, _GAP, _OUTSIDE = np.uint8(1), np.uint8(4), np.uint8(8)
+_BAD, _EDGE, _GAP, _OUTSIDE = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
 
 
 @njit(cache=True, nogil=True)
@@ -96,16 +96,30 @@ def paste_rows(data: Float32Array, flags: AnyArray, out: Float32Array, mask: Any
 
 
 @njit(cache=True, nogil=True)
-def code_rows(values: Float32Array, data: Float32Array, blank_outside: int, codes: AnyArray) -> None:  # pragma: no cover - compiled
+def code_rows(values: AnyArray, data: Float32Array, blank_outside: int, codes: AnyArray) -> None:  # pragma: no cover - compiled
     """Codes 0 (good), 1 (bad), 2 (out of bounds) of interpolated masks of 10000 (bad) and 20000 (out of bounds); blanks the data of code 2."""
     for j in range(values.shape[0]):
         for i in range(values.shape[1]):
-            size = abs(values[j, i])
-            if size < 1.0:
-                codes[j, i] = 0
-            elif np.trunc(size) < 10010.0:
-                codes[j, i] = 1
-            else:
-                codes[j, i] = 2
-                if blank_outside:
+            value = values[j, i]
+            codes[j, i] = 0 if value == 0 else 1 if value < 10010 else 2
+        if blank_outside:
+            for i in range(values.shape[1]):
+                if values[j, i] >= 10010:
                     data[j, i] = np.nan
+
+
+@njit(cache=True, nogil=True)
+def bit_rows(
+    zones: AnyArray, spread: AnyArray, with_spread: int, data: Float32Array, bits: AnyArray
+) -> None:  # pragma: no cover - compiled
+    """Bits of bad pixels (interpolated mask not zero) and of edges (zone of 10000); data beyond the piece (20000) become NaN."""
+    for j in range(zones.shape[0]):
+        for i in range(zones.shape[1]):
+            zone = zones[j, i]
+            if zone >= 20000:
+                data[j, i] = np.nan
+                bits[j, i] = 0
+                continue
+            bits[j, i] = _EDGE if zone >= 10000 else 0
+            if with_spread and spread[j, i] > 0:
+                bits[j, i] |= _BAD

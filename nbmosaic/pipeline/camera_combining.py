@@ -1,0 +1,188 @@
+"""The pieces of an exposure put together, in bands of rows that go straight to where the image lives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from nbmosaic._types import AnyArray, Float32Array, IntArray
+from nbmosaic.pipeline.camera_store import PieceStore
+from nbmosaic.types import PixelBox, ProjectedInfo
+
+__all__ = ["CombineOptions", "ExposureRows", "RowSummary", "combine_pieces"]
+
+BAND_PIXELS = 1 << 19
+"""Pixels of a band: its accumulators (8 bytes a pixel) stay near the processor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CombineOptions:
+    """How pieces are put together.
+
+    Attributes
+    ----------
+    rule : str
+        See `nbmosaic.core.camera_combine`.
+    blank : float
+        Value of pixels without data.
+    planes : tuple of str
+        Planes of the exposure: ``data``, and those of ``variance`` and ``weight`` that all pieces have.
+    factors, levels : mapping by index of a piece
+        What the values of a piece are multiplied by, and what is subtracted first.
+    """
+
+    rule: str = "clean"
+    blank: float = np.nan
+    planes: tuple[str, ...] = ("data",)
+    factors: dict[int, float] | None = None
+    levels: dict[int, float] | None = None
+
+
+class ExposureRows(Protocol):
+    """Takes the rows of an exposure."""
+
+    def write(self, row: int, mask: AnyArray, **planes: Float32Array) -> None:
+        """Rows from `row` on; the arrays are used again afterwards."""
+
+
+class RowSummary:
+    """What is known of an exposure from its rows: valid pixels, a lattice of validity, rows to measure the noise on, numbers of flags.
+
+    Parameters
+    ----------
+    box : PixelBox
+        Pixels of the exposure.
+    step : int
+        Step of the lattice.
+    hidden : int
+        Bits of the mask whose pixels do not count as valid.
+    """
+
+    def __init__(self, box: PixelBox, *, step: int, hidden: int) -> None:
+        self.n_good = 0
+        self.bits: dict[int, int] = {}
+        self._box, self._step, self._hidden = box, step, hidden
+        self._coarse: list[AnyArray] = []
+        self._rows: list[Float32Array] = []
+        self._every = max(1, box.shape[0] // 32)
+
+    def add(self, row: int, data: Float32Array, mask: AnyArray) -> None:
+        """Look at rows from `row` on."""
+        box, step = self._box, self._step
+        good = np.isfinite(data)
+        if self._hidden:
+            good &= (mask & self._hidden) == 0
+        self.n_good += int(np.count_nonzero(good))
+        counts = np.bincount(mask.reshape(-1), minlength=16) if mask.dtype == np.uint8 else np.zeros(1, np.int64)
+        for value in np.flatnonzero(counts):
+            self.bits[int(value)] = self.bits.get(int(value), 0) + int(counts[value])
+        first = -(-(box.ymin + row) // step) * step - (box.ymin + row)
+        column = -(-box.xmin // step) * step - box.xmin
+        self._coarse.append(good[first::step, column::step].copy())
+        start = -(-row // self._every) * self._every - row
+        self._rows.append(np.where(good, data, np.nan)[start :: self._every].astype(np.float32))
+
+    def info(self, index: int, name: str, planes: tuple[str, ...], *, map_error_pix: float, noise_gain: float) -> ProjectedInfo:
+        """What the stages that follow know of the exposure."""
+        from nbmosaic.core.noise import pixel_noise
+
+        box, step = self._box, self._step
+        coarse = np.concatenate(self._coarse)
+        ymin, xmin = -(-box.ymin // step), -(-box.xmin // step)
+        return ProjectedInfo(
+            index=index,
+            name=name,
+            box=box,
+            n_good=self.n_good,
+            planes=planes,
+            map_error_pix=map_error_pix,
+            noise_gain=noise_gain,
+            noise=pixel_noise(np.concatenate(self._rows)),
+            coarse=coarse,
+            coarse_box=PixelBox(ymin, ymin + coarse.shape[0], xmin, xmin + coarse.shape[1]),
+        )
+
+
+def combine_pieces(
+    infos: Sequence[ProjectedInfo],
+    store: PieceStore,
+    box: PixelBox,
+    limits: IntArray,
+    sinks: Sequence[ExposureRows],
+    *,
+    options: CombineOptions,
+    summary: RowSummary | None = None,
+) -> int:
+    """Put pieces together.
+
+    Parameters
+    ----------
+    infos : sequence of ProjectedInfo
+        The pieces, in order.
+    store : PieceStore
+        Holds their planes and masks.
+    box : PixelBox
+        Pixels of the exposure.
+    limits : ndarray of int64, shape (rows, 2)
+        See `nbmosaic.core.camera_combine.hull_limits`.
+    sinks : sequence of ExposureRows
+        Take the rows.
+    options : CombineOptions
+        How.
+    summary : RowSummary, optional
+        Looks at the rows.
+
+    Returns
+    -------
+    int
+        Pixels with a value.
+    """
+    from nbmosaic.core.camera_combine import PieceBand, PieceCombiner
+
+    ny, nx = box.shape
+    rows = max(1, min(ny, BAND_PIXELS // max(1, nx)))
+    with_variance, with_weight = "variance" in options.planes, "weight" in options.planes
+    combiner = PieceCombiner(rows, nx, rule=options.rule, blank=options.blank, variance=with_variance)
+    filled = 0
+    for first in range(box.ymin, box.ymax, rows):
+        band = PixelBox(first, min(first + rows, box.ymax), box.xmin, box.xmax)
+        parts: list[PieceBand] = []
+        weights = np.zeros(band.shape, np.float32) if with_weight else None
+        for info in infos:
+            own = info.box.intersection(band)
+            if own.empty:
+                continue
+            data = store.read_all(info.index, "data", own)
+            assert data is not None
+            variance = store.read_all(info.index, "variance", own) if with_variance else None
+            data, variance = _matched(data, variance, info.index, options)
+            parts.append(PieceBand(box=own, data=data, flags=store.read_mask(info.index, own), variance=variance))
+            if weights is not None and (weight := store.read_all(info.index, "weight", own)) is not None:
+                weights[own.slices(band)] += np.where(np.isfinite(data), weight, 0)
+        done = combiner.combine(band, parts, limits[first - box.ymin : band.ymax - box.ymin])
+        filled += done.n_good
+        planes = {"data": done.data}
+        if done.variance is not None:
+            planes["variance"] = done.variance
+        if weights is not None:
+            planes["weight"] = weights
+        if summary is not None:
+            summary.add(first - box.ymin, done.data, done.mask)
+        for sink in sinks:
+            sink.write(first - box.ymin, done.mask, **planes)
+    return filled
+
+
+def _matched(
+    data: Float32Array, variance: Float32Array | None, index: int, options: CombineOptions
+) -> tuple[Float32Array, Float32Array | None]:
+    """Values of a piece after its level was subtracted, or its gain divided out."""
+    level = (options.levels or {}).get(index, 0.0)
+    factor = (options.factors or {}).get(index, 1.0)
+    if level == 0.0 and factor == 1.0:
+        return data, variance
+    data = ((data - np.float32(level)) * np.float32(factor)).astype(np.float32)
+    return data, None if variance is None else (variance * np.float32(factor**2)).astype(np.float32)
