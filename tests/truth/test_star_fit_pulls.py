@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.star_pairs import TRUTH, star_pair, window_noise
 
 from nbmosaic.core.psf.star_fit import fit_star
 from nbmosaic.types.photometry import ParameterSpec, StarFitResult
-from tests.support.star_pairs import TRUTH, star_pair, window_noise
 
 
 def realisations(n: int, flux: float, *, method: str = "window", **options: object) -> list[StarFitResult]:
@@ -31,9 +31,9 @@ def pulls(fits: list[StarFitResult]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("flux", [150.0, 450.0, 4500.0])
 def test_pulls_are_one_and_scale_is_not_biased(flux: float) -> None:
-    fits = realisations(300, flux)
+    fits = realisations(200, flux)
     for name, pull in pulls(fits).items():
-        # 300 realisations: 0.04 standard error of the rms, 0.06 of the mean
+        # 200 realisations: 0.05 standard error of the rms, 0.07 of the mean
         assert 0.9 < np.sqrt(np.mean(pull**2)) < 1.1, name
         assert abs(pull.mean()) < 0.2, name
     assert np.mean([fit["scale"].value for fit in fits]) == pytest.approx(TRUTH["scale"], rel=0.005)
@@ -41,10 +41,10 @@ def test_pulls_are_one_and_scale_is_not_biased(flux: float) -> None:
 
 @pytest.mark.parametrize("fixed", [("scale",), ("dx", "dy"), ("bg", "beta"), ("fwhm", "beta")])
 def test_pulls_with_fixed_parameters(fixed: tuple[str, ...]) -> None:
-    fits = realisations(200, 450.0, parameters={name: ParameterSpec.at(TRUTH[name]) for name in fixed})
+    fits = realisations(100, 450.0, parameters={name: ParameterSpec.at(TRUTH[name]) for name in fixed})
     for name, pull in pulls(fits).items():
-        assert 0.88 < np.sqrt(np.mean(pull**2)) < 1.12, name
-        assert abs(pull.mean()) < 0.25, name
+        assert 0.82 < np.sqrt(np.mean(pull**2)) < 1.18, name
+        assert abs(pull.mean()) < 0.3, name
 
 
 def test_independent_moffats_keep_the_bias_of_imphot() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import optimize
+from support.star_pairs import TRUTH, star_pair
 
 from nbmosaic.core.psf.star_fit import fit_star
 from nbmosaic.core.psf.star_fit_profile import MoffatShape, WindowShape, window_profile
 from nbmosaic.errors import ConfigError, InputError, ShapeError, SingularFitError
 from nbmosaic.types.photometry import PARAMETER_NAMES, FitFrame, ParameterSpec
-from tests.support.star_pairs import TRUTH, star_pair
 
 CENTRE = (30.0, 30.0)
 

@@ -1,4 +1,4 @@
-"""Star fits against imphot (@009225c, 2023-04; lmfit 1.3.4): 62 cases, of which imphot itself fails in 7 of 36 free ones."""
+"""Star fits against imphot (@009225c, 2023-04; lmfit 1.3.4): 60 cases, of which imphot itself fails in 7."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from support.shared import shared_path
 
 from nbmosaic.core.psf.star_fit import fit_star
 from nbmosaic.types.photometry import PARAMETER_NAMES, FitFrame, ParameterSpec
-from tests.support.shared import shared_path
 
 FIXED = {"free": {}, "beta2.8": {"beta": 2.8}, "fixboth": {"beta": 2.5, "fwhm": 0.65}}
 # the star lies under or at a mask: imphot fits the zeros that it puts there
