@@ -1,0 +1,151 @@
+"""Start of an image fit: offset from the peak of the cross-correlation, seeing and scale from the ratio of the spectra in rings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nbmosaic._types import FloatArray
+from nbmosaic.core.psf.fourier_window import FourierGrid
+from nbmosaic.core.psf.moffat import moffat_transfer
+from nbmosaic.types.photometry import ParameterSpec
+
+__all__ = ["SEARCH_ARCSEC", "FitStart", "find_start"]
+
+SEARCH_ARCSEC = 5.0
+"""Offsets are looked for this far from a start value that was given; without one, everywhere."""
+_BETAS = (1.7, 2.3, 3.2, 6.0)
+_RINGS = 24
+
+
+class FitStart(NamedTuple):
+    """First guess: arcsec, and the scale."""
+
+    dx: float
+    dy: float
+    fwhm: float
+    beta: float
+    scale: float
+
+
+def find_start(
+    sharp: NDArray[np.complexfloating],
+    image: NDArray[np.complexfloating],
+    grid: FourierGrid,
+    step_arcsec: tuple[float, float],
+    parameters: Mapping[str, ParameterSpec],
+) -> FitStart:
+    """First guess of the parameters that enter nonlinearly.
+
+    Parameters
+    ----------
+    sharp : ndarray of complex
+        Transform of the reference, median subtracted, 0 in pixels that are bad in either image.
+    image : ndarray of complex
+        Transform of the image, likewise, times the response of the reference.
+    grid : FourierGrid
+        Their frequencies.
+    step_arcsec : tuple of float
+        ``(dy, dx)``.
+    parameters : mapping of str to ParameterSpec
+        Fixed values and bounds are kept; start values of fwhm and beta are taken as they are.
+
+    Returns
+    -------
+    FitStart
+    """
+    cross = np.conj(sharp) * image
+    dx, dy = _offset(cross, grid, step_arcsec, parameters)
+    turned = cross * np.exp(2j * np.pi * dx * grid.kx) * np.exp(2j * np.pi * dy * grid.ky)[:, None]
+    k, ratio, power = _rings(turned.real, np.abs(sharp) ** 2, grid)
+    fwhm, beta, scale = _seeing(k, ratio, power, parameters["fwhm"], parameters["beta"])
+    return FitStart(dx, dy, fwhm, beta, scale)
+
+
+def _value(spec: ParameterSpec, otherwise: float) -> float:
+    """The value given, or another within the bounds."""
+    return float(np.clip(otherwise, spec.min, spec.max)) if spec.value is None else spec.value
+
+
+def _offset(
+    cross: NDArray[np.complexfloating], grid: FourierGrid, step_arcsec: tuple[float, float], parameters: Mapping[str, ParameterSpec]
+) -> tuple[float, float]:
+    """Peak of the cross-correlation among the lags allowed, to a fraction of a pixel by parabolas; dx, dy in arcsec."""
+    from scipy import fft
+
+    # a seeing of 0.7 arcsec as matched filter; scales above 10 arcsec are left to the background
+    shape = np.exp(-((math.pi * grid.k * 0.7) ** 2) / (4.0 * math.log(2.0))) * -np.expm1(-((10.0 * grid.k) ** 2))
+    correlation = fft.irfft2((cross * shape).astype(np.complex64), s=grid.shape)
+    allowed = []
+    for n, step, name in zip(grid.shape, step_arcsec, ("dy", "dx"), strict=True):
+        lag = ((np.arange(n) + n // 2) % n - n // 2) * step
+        allowed.append(_allowed_lags(lag, step, parameters[name]))
+    masked = np.where(allowed[0][:, None] & allowed[1], correlation, -np.inf)
+    y, x = np.unravel_index(int(np.argmax(masked)), grid.shape)
+    found = {}
+    for name, n, step, i, line in (
+        ("dy", grid.shape[0], step_arcsec[0], int(y), correlation[:, x]),
+        ("dx", grid.shape[1], step_arcsec[1], int(x), correlation[y]),
+    ):
+        spec = parameters[name]
+        peak = (i + n // 2) % n - n // 2 + _vertex(float(line[i - 1]), float(line[i]), float(line[(i + 1) % n]))
+        found[name] = _value(spec, 0.0) if not spec.vary else float(np.clip(peak * step, spec.min, spec.max))
+    return found["dx"], found["dy"]
+
+
+def _allowed_lags(lag: NDArray[np.floating], step: float, spec: ParameterSpec) -> NDArray[np.bool_]:
+    """Lags within the bounds, and near the value where one was given; at least the nearest one."""
+    reach = 0.5 * step if not spec.vary else SEARCH_ARCSEC
+    out: NDArray[np.bool_] = (lag >= spec.min) & (lag <= spec.max)
+    if spec.value is not None:
+        out &= np.abs(lag - spec.value) <= reach
+    if not out.any():
+        centre = _value(spec, 0.0)
+        out[np.argmin(np.abs(lag - centre))] = True
+    return out
+
+
+def _vertex(left: float, middle: float, right: float) -> float:
+    """Maximum of the parabola through three points a pixel apart."""
+    curvature = left - 2.0 * middle + right
+    return 0.0 if curvature >= 0.0 else float(np.clip(0.5 * (left - right) / curvature, -0.5, 0.5))
+
+
+def _rings(cross: FloatArray, power: FloatArray, grid: FourierGrid) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean frequency, ratio of spectra, and power of the reference in rings of frequency up to 0.7 Nyquist."""
+    inside = np.flatnonzero((grid.f < 0.7).ravel() & (grid.f > 0.0).ravel())
+    ring = (grid.f.ravel()[inside] * (_RINGS / 0.7)).astype(np.intp)
+    weight = power.ravel()[inside]
+    total = np.bincount(ring, weight, minlength=_RINGS)
+    good = total > 0.0
+    k = np.bincount(ring, weight * grid.k.ravel()[inside], minlength=_RINGS)[good] / total[good]
+    return k, np.bincount(ring, cross.ravel()[inside], minlength=_RINGS)[good] / total[good], total[good].astype(np.float64)
+
+
+def _seeing(k: FloatArray, ratio: FloatArray, power: FloatArray, fwhm: ParameterSpec, beta: ParameterSpec) -> tuple[float, float, float]:
+    """Seeing, beta and scale that describe the ratio of the spectra best, fwhm within 3 %."""
+    if not len(k):
+        return _value(fwhm, 0.6), _value(beta, 2.8), 0.0
+    if fwhm.value is not None:
+        widths = np.array([fwhm.value])
+    else:
+        widths = np.clip(np.geomspace(0.1, 4.0, 25), max(fwhm.min, 1e-3), fwhm.max)
+    first = _value(beta, 2.8)
+    best = _best_of([(float(w), first) for w in widths], k, ratio, power)
+    if fwhm.value is None or beta.value is None:
+        near = widths if fwhm.value is not None else np.clip(best[0] * np.geomspace(0.86, 1.16, 5), max(fwhm.min, 1e-3), fwhm.max)
+        betas = [first] if beta.value is not None else [float(np.clip(b, beta.min, beta.max)) for b in _BETAS]
+        best = _best_of([(float(w), b) for w in near for b in betas], k, ratio, power)
+    return best
+
+
+def _best_of(trials: list[tuple[float, float]], k: FloatArray, ratio: FloatArray, power: FloatArray) -> tuple[float, float, float]:
+    """That of some pairs fwhm, beta which describes the ratio of spectra best, with its scale."""
+    model = np.stack([moffat_transfer(k, fwhm=f, beta=max(b, 1.01)) for f, b in trials])
+    projection, norm = (model * power) @ ratio, (model * model) @ power
+    best = int(np.argmax(np.where(projection > 0.0, projection**2 / norm, 0.0)))
+    return *trials[best], float(max(projection[best], 0.0) / norm[best])

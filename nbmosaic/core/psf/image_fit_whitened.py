@@ -1,0 +1,146 @@
+"""The default estimator: pixels of the image, weighted by their variance, against the convolved reference."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from nbmosaic._types import BoolArray, FloatArray
+from nbmosaic.core.psf.covariance import coloured_middle, measure_noise, white_middle
+from nbmosaic.core.psf.image_fit_assemble import Errors, estimates, noise_scale
+from nbmosaic.core.psf.image_fit_plane import PlaneProblem, reach_mask, unknown_light
+from nbmosaic.core.psf.image_fit_reference import reference_noise_scores, reference_noise_variance
+from nbmosaic.core.psf.image_fit_setting import FitSetting
+from nbmosaic.core.psf.image_fit_solver import Solution, solve_image_fit
+from nbmosaic.core.psf.image_fit_spectrum import shifted
+from nbmosaic.errors import AlgorithmError
+from nbmosaic.types.photometry import ImageFitResult
+
+__all__ = ["fit_whitened"]
+
+_REACH = 1.6
+"""Pixels nearer than this many fwhm to sky that the reference does not know are left out; wings from farther off are left to `unknown_light`."""
+_FEWEST = 20
+"""Pixels below which nothing is fitted."""
+
+
+class _Weights(NamedTuple):
+    """Weights of the pixels, and what they were made for."""
+
+    problem: PlaneProblem
+    own: FloatArray
+    """Variance of the noise of the image by the variance that the weights stand for."""
+    reference: FloatArray | None
+    """Variance of the pixels of the reference on the frame of the image."""
+    shift: tuple[int, int]
+    fwhm: float
+
+
+def fit_whitened(setting: FitSetting) -> ImageFitResult:
+    """Fit in the image plane.
+
+    Parameters
+    ----------
+    setting : FitSetting
+
+    Returns
+    -------
+    ImageFitResult
+
+    Raises
+    ------
+    AlgorithmError
+        Too few pixels are left.
+    """
+    start = setting.start
+    x, scale = np.array([start.dx, start.dy, start.fwhm, 1.0 / start.beta]), start.scale
+    bounds, evaluations = setting.bounds, 0
+    x = np.clip(x, bounds.low, bounds.high)
+    for _ in range(3):
+        weights = _weights(setting, x, scale)
+        solution = solve_image_fit(weights.problem, x, bounds.low, bounds.high, bounds.linear)
+        evaluations += solution.evaluations
+        x, scale = solution.x, solution.linear[0]
+        # the weights know where the sky falls and how far it spreads: made anew where the start was off
+        if _whole_pixels(setting, x) == weights.shift and 0.8 < x[2] / weights.fwhm < 1.25:
+            break
+    return _result(setting, weights, solution, evaluations)
+
+
+def _whole_pixels(setting: FitSetting, x: FloatArray) -> tuple[int, int]:
+    return math.floor(float(x[1]) / setting.step[0] + 0.5), math.floor(float(x[0]) / setting.step[1] + 0.5)
+
+
+def _weights(setting: FitSetting, x: FloatArray, scale: float) -> _Weights:
+    """Weights for parameters near x."""
+    spectrum, shape = setting.spectrum, setting.image.shape
+    shift, fwhm = _whole_pixels(setting, x), float(x[2])
+    reach = (math.ceil(_REACH * fwhm / setting.step[0]), math.ceil(_REACH * fwhm / setting.step[1]))
+    used = setting.usable & ~reach_mask(spectrum, shape, shift, reach)
+    if setting.sky_mask.any():
+        used &= ~shifted(setting.sky_mask, shift, fill=False)
+    if np.count_nonzero(used) < _FEWEST:
+        raise AlgorithmError(
+            f"{np.count_nonzero(used)} pixels are left to compare at an offset of ({x[0]:.2f}, {x[1]:.2f}) arcsec",
+            hint="check masks and overlap",
+        )
+    plain = np.where(used, 1.0 / np.sqrt(setting.variance), 0.0)
+    problem = PlaneProblem(spectrum, setting.image.data, plain)
+    total, reference = setting.variance, None
+    if setting.reference.variance is not None:
+        reference = setting.reference_part(setting.reference.variance, np.nan)
+        known = np.isfinite(reference) & (reference >= 0.0)
+        reference = np.where(known, reference, np.median(reference[known]) if known.any() else 0.0)
+        total = total + reference_noise_variance(problem, x, scale, reference)
+    weight = np.where(used, unknown_light(problem, x, scale) / np.sqrt(total), 0.0)
+    return _Weights(PlaneProblem(spectrum, setting.image.data, weight), setting.variance * weight**2, reference, shift, fwhm)
+
+
+def _result(setting: FitSetting, weights: _Weights, solution: Solution, evaluations: int) -> ImageFitResult:
+    problem, shape = weights.problem, setting.image.shape
+    used: BoolArray = problem.weight > 0.0
+    jacobian = solution.jacobian
+    # residuals in units of the noise of the image alone
+    own = np.sqrt(np.where(used, weights.own, 1.0))
+    residual = np.where(used, solution.residual.reshape(shape) / own, 0.0)
+    measured = measure_noise(residual, used)
+    factor, coloured, notes = noise_scale(measured, setting.noise, has_variance=setting.image.variance is not None)
+    if coloured:
+        middle = coloured_middle((jacobian * own.ravel().astype(np.float32)).reshape(-1, *shape), measured.correlation)
+    else:
+        middle = white_middle(jacobian, weights.own.ravel())
+    middle = middle * factor**2
+    if weights.reference is not None:
+        rows = reference_noise_scores(problem, solution.x, solution.linear[0], jacobian, weights.reference, used)
+        middle = middle + white_middle(rows)
+    found, covariance, flags = estimates(solution, Errors(normal=white_middle(jacobian), middle=middle), setting.parameters)
+    model = solution.linear[0] * problem.model(solution.x) + solution.linear[1]
+    data = np.where(setting.usable, setting.image.data, np.nan)
+    count, free = int(np.count_nonzero(used)), len(solution.rows)
+    chisqr = float((residual**2).sum())
+    return ImageFitResult(
+        method="whitened",
+        parameters=found,
+        covariance=covariance,
+        chisqr=chisqr,
+        redchi=chisqr / max(count - free, 1),
+        n_data=count,
+        n_free=free,
+        n_evaluations=evaluations,
+        noise_factor=factor,
+        rms_error=float(np.sqrt(np.mean((data - model)[used] ** 2))),
+        image=data,
+        model=model,
+        residual=data - model,
+        good=used,
+        sigma=np.sqrt(setting.variance) * factor,
+        step_arcsec=setting.step,
+        converged=solution.converged,
+        message=f"converged after {evaluations} models" if solution.converged else f"not converged after {evaluations} models",
+        notes=(*setting.notes, *notes, *flags),
+        name=setting.image.name,
+        reference_name=setting.reference.name,
+        unit=setting.image.unit,
+    )
