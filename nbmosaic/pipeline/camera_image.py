@@ -1,0 +1,248 @@
+"""One exposure to one image file and one mask file, in bands of rows: what a face of `mscimage` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nbmosaic._types import AnyArray, Float32Array
+from nbmosaic.errors import ConfigError, EmptyMosaicError
+from nbmosaic.pipeline.camera_combining import CombineOptions, combine_pieces
+from nbmosaic.pipeline.camera_pieces import PieceBuffers, PieceOptions, PlacedPiece
+from nbmosaic.pipeline.camera_run import KEPT_FRACTION, exposure_cards, outline_limits, place_exposure, resample_pieces
+from nbmosaic.pipeline.camera_store import PieceStore
+from nbmosaic.pipeline.execution import Execution
+from nbmosaic.types import MosaicGrid, PixelBox, ProjectedInfo
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+    from nbmosaic.io.exposure import Exposure
+    from nbmosaic.io.fits_write import MosaicWriter
+    from nbmosaic.io.headers import Card
+
+__all__ = ["ImageOptions", "write_exposure"]
+
+_FORMATS = ("image", "mef")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """How an exposure becomes files.
+
+    Attributes
+    ----------
+    pieces : PieceOptions
+        How pieces are resampled.
+    combine : CombineOptions
+        How they are put together.
+    layout : str
+        ``image``: one image; ``mef``: one extension a piece.
+    masks : bool
+        Whether mask files are written.
+    mask_name : str
+        Value of the keyword BPM, with ``{}`` for the name of the piece.
+    plain_mask : bool
+        Whether the mask is written as 0 and 1, and not as it is.
+    corners : bool
+        Size the output by the corners of the untrimmed pieces.
+    """
+
+    pieces: PieceOptions
+    combine: CombineOptions
+    layout: str = "image"
+    masks: bool = True
+    mask_name: str = "{}"
+    plain_mask: bool = True
+    corners: bool = False
+
+    def __post_init__(self) -> None:
+        if self.layout not in _FORMATS:
+            raise ConfigError(f"format cannot be {self.layout!r}", hint="use image or mef")
+
+
+class _ImageSink:
+    """Rows of the image file."""
+
+    def __init__(self, writer: MosaicWriter) -> None:
+        self._writer = writer
+
+    def write(self, row: int, mask: AnyArray, **planes: Float32Array) -> None:  # noqa: ARG002 - the mask has a file of its own
+        """Write rows."""
+        self._writer.write_rows(row, planes["data"])
+
+
+class _MaskSink:
+    """Rows of the mask file."""
+
+    def __init__(self, writer: MosaicWriter, *, plain: bool) -> None:
+        self._writer, self._plain = writer, plain
+
+    def write(self, row: int, mask: AnyArray, **planes: Float32Array) -> None:  # noqa: ARG002 - the image has a file of its own
+        """Write rows."""
+        self._writer.write_rows(row, (mask != 0).astype(np.uint8) if self._plain else mask)
+
+
+def write_exposure(
+    exposure: Exposure,
+    plane: WCS,
+    image: str,
+    mask: str,
+    *,
+    options: ImageOptions,
+    execution: Execution,
+    within: PixelBox | None = None,
+    tell: Callable[[PlacedPiece], None] | None = None,
+    created: Callable[[], None] | None = None,
+    overwrite: bool = False,
+) -> list[PlacedPiece]:
+    """Resample an exposure into files.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure.
+    plane : astropy.wcs.WCS
+        Coordinates of the output, up to whole pixels.
+    image, mask : str
+        Files to write; `mask` holds ``{}`` for the name of a piece (``mef``) and is not used without masks.
+    options : ImageOptions
+        How.
+    execution : Execution
+        Memory and scratch folder.
+    within : PixelBox, optional
+        Pixels of `plane` that the output has; default: those that the pieces cover.
+    tell, created : callable, optional
+        Told of every piece before it is resampled, and before the image is put together.
+    overwrite : bool
+        Replace existing files.
+
+    Returns
+    -------
+    list of PlacedPiece
+        The pieces with their maps.
+
+    Raises
+    ------
+    EmptyMosaicError
+        No piece falls on `within`.
+    """
+    if within is None and options.corners:
+        from nbmosaic.core.geometry.exposure_grid import corner_limits
+
+        within = corner_limits([(piece.info.wcs, piece.info.shape) for piece in exposure.pieces], plane)
+    placed, _ = place_exposure(exposure, plane, options.pieces, within=within)
+    placed = [one for one in placed if within is None or _touches(one, within)]
+    if not placed:
+        raise EmptyMosaicError(f"{exposure.name}: no piece falls on the reference", hint="choose a reference that overlaps the exposure")
+    box = within if within is not None else _union(placed)
+    budget = int(KEPT_FRACTION * execution.max_memory)
+    store = PieceStore(execution.scratch_folder(), budget=budget)
+    try:
+        infos = resample_pieces(placed, options.pieces, store, PieceBuffers(), tell=tell)
+        if created is not None and exposure.mosaic:
+            created()
+        if options.layout == "mef":
+            _write_mef(exposure, placed, infos, store, plane, image, mask, options, overwrite=overwrite)
+        else:
+            _write_image(exposure, placed, infos, store, plane, box, (image, mask.format("")), options, overwrite=overwrite)
+    finally:
+        store.discard()
+    return placed
+
+
+def _touches(placed: PlacedPiece, within: PixelBox) -> bool:
+    """Whether the outline of a piece has anything in a box."""
+    x, y = placed.outline
+    return bool(np.nanmax(x) > within.xmin and np.nanmin(x) < within.xmax and np.nanmax(y) > within.ymin and np.nanmin(y) < within.ymax)
+
+
+def _union(placed: Sequence[PlacedPiece]) -> PixelBox:
+    box = placed[0].box
+    for one in placed[1:]:
+        box = box.union(one.box)
+    return box
+
+
+def _lines(exposure: Exposure, number: int, *, mosaic: bool) -> list[str]:
+    """Cards that the output takes over from a piece."""
+    from nbmosaic.io.exposure_write import copied_lines
+
+    cards = exposure.pieces[number].cards
+    drop = ("GAIN", "RDNOISE") if mosaic else ()
+    return copied_lines([cards, exposure.primary], mosaic=mosaic, drop=drop)
+
+
+def _write_image(
+    exposure: Exposure,
+    placed: Sequence[PlacedPiece],
+    infos: Sequence[ProjectedInfo],
+    store: PieceStore,
+    plane: WCS,
+    box: PixelBox,
+    paths: tuple[str, str],
+    options: ImageOptions,
+    *,
+    overwrite: bool,
+) -> None:
+    from nbmosaic.core.geometry.grid import crop_grid
+    from nbmosaic.io.fits_write import MosaicWriter
+
+    grid = crop_grid(MosaicGrid(plane, box.shape), box)
+    cards: list[Card] = [*exposure_cards(exposure, len(placed)), ("LTM1_1", 1.0), ("LTM2_2", 1.0)]
+    if options.masks:
+        cards.append(("BPM", options.mask_name.format("")))
+    with ExitStack() as stack:
+        lines = _lines(exposure, 0, mosaic=exposure.mosaic)
+        writer = stack.enter_context(MosaicWriter(paths[0], grid, cards=cards, lines=lines, overwrite=overwrite, spare_cards=0))
+        sinks: list[_ImageSink | _MaskSink] = [_ImageSink(writer)]
+        if options.masks:
+            kind = np.dtype(np.uint8 if options.plain_mask or options.combine.rule != "last" else np.int16)
+            masks = MosaicWriter(paths[1], grid, dtypes={"data": kind}, overwrite=overwrite, spare_cards=0)
+            sinks.append(_MaskSink(stack.enter_context(masks), plain=options.plain_mask))
+        combine_pieces(infos, store, box, outline_limits(placed, box), sinks, options=options.combine)
+
+
+def _write_mef(
+    exposure: Exposure,
+    placed: Sequence[PlacedPiece],
+    infos: Sequence[ProjectedInfo],
+    store: PieceStore,
+    plane: WCS,
+    image: str,
+    mask: str,
+    options: ImageOptions,
+    *,
+    overwrite: bool,
+) -> None:
+    from nbmosaic.core.geometry.grid import crop_grid
+    from nbmosaic.io.exposure_write import MefWriter, copied_lines
+    from nbmosaic.io.fits_write import write_image
+
+    x0, y0 = min(info.box.xmin for info in infos), min(info.box.ymin for info in infos)
+    numbers = {id(piece): number for number, piece in enumerate(exposure.pieces)}
+    with MefWriter(image, copied_lines([exposure.primary], mosaic=True), overwrite=overwrite) as writer:
+        for one, info in zip(placed, infos, strict=True):
+            grid = crop_grid(MosaicGrid(plane, info.box.shape), info.box)
+            name = one.piece.extname
+            left, low = info.box.xmin - x0 + 1, info.box.ymin - y0 + 1
+            ny, nx = info.box.shape
+            cards: list[Card] = [
+                ("DETSEC", f"[{left}:{left + nx - 1},{low}:{low + ny - 1}]"),
+                ("DTM1_1", 1.0),
+                ("DTM2_2", 1.0),
+                ("DTV1", float(left - 1)),
+                ("DTV2", float(low - 1)),
+            ]
+            if options.masks:
+                cards.append(("BPM", options.mask_name.format(name.upper())))
+                target = mask.format(name.upper())
+                write_image(Path(target), store.read_mask(info.index, info.box), grid.wcs, overwrite=overwrite)
+            data = store.read_all(info.index, "data", info.box)
+            assert data is not None
+            writer.add(name, data, grid, cards=cards, lines=_lines(exposure, numbers[id(one.piece)], mosaic=True))
