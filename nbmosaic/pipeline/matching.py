@@ -162,12 +162,12 @@ def overlaps_of_table(table: pd.DataFrame, *, errors: bool | None = None) -> Ove
 
 def _boxes_of_planes(planes: OverlapPlanes) -> dict[int, PixelBox]:
     """Box of each frame as far as its overlaps tell."""
-    boxes: dict[int, PixelBox] = {}
-    for side in (planes.plus, planes.minus):
-        for index, row in zip(side, planes.box, strict=True):
-            box = PixelBox(*(int(value) for value in row))
-            boxes[int(index)] = box.union(boxes[int(index)]) if int(index) in boxes else box
-    return boxes
+    members, place = np.unique(np.concatenate([planes.plus, planes.minus]), return_inverse=True)
+    rows = np.tile(planes.box, (2, 1)).astype(np.int64)
+    boxes = np.tile(np.array([1, -1, 1, -1]) * np.iinfo(np.int64).max, (len(members), 1))
+    for column, widen in enumerate((np.minimum, np.maximum, np.minimum, np.maximum)):
+        widen.at(boxes[:, column], place, rows[:, column])
+    return {index: PixelBox(*row) for index, row in zip(members.tolist(), boxes.tolist(), strict=True)}
 
 
 def solve(

@@ -11,7 +11,7 @@ from nbmosaic.core.geometry.sky import SkyPixels
 from nbmosaic.errors import HeaderTemplateError, NbmosaicError, TableFormatError
 from nbmosaic.io.image_table import read_fields
 from nbmosaic.io.locations import parse_location
-from nbmosaic.io.tables import format_table, parse_table
+from nbmosaic.io.tables import _aligned_cells, _cells, format_table, parse_table
 from nbmosaic.io.templates import format_template, parse_template
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -112,6 +112,18 @@ def test_any_lines_of_a_table(lines):
     if table is None:
         return
     assert len(parse_table(format_table(table))) == len(table)
+
+
+CELL = st.text(alphabet=" 0123456789a.-+eE|\t\x0b\x7f", max_size=5)
+
+
+@QUICK
+@given(st.lists(st.builds(" {:5} {:>5} {}".format, CELL, CELL, st.text(alphabet=" 12a|", max_size=9)), min_size=1, max_size=6))
+def test_aligned_rows_are_cut_as_single_rows_are(lines):
+    bars = [0, 6, 12, 10**9]
+    quick = _aligned_cells(lines, bars)
+    if quick is not None:
+        assert [[cell.decode() for cell in column] for column in quick] == _cells(list(enumerate(lines)), bars, ["a", "b", "c"], "table")
 
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), min_size=1, max_size=5, unique=True)

@@ -1,6 +1,6 @@
 """Every call that MontagePy was seen to answer with an error, a crash, or a wrong "all well": ours answer with an error that names it, or work.
 
-MontagePy's own answers were recorded one process a call (2.3.0). Where it answers with an error, its words are kept unless the text below says something better;
+MontagePy's own answers were recorded one process a call (2.3.0). Where it answers with an error, its words are kept unless the text below is better;
 ``OK`` marks the calls that have to work.
 """
 
