@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from nbmosaic._types import BoolArray, FloatArray, IntArray
+from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.core.geometry.boxes import frame_box
+from nbmosaic.core.geometry.map_patch import MapPatch, PixelMap
 from nbmosaic.core.geometry.sky import celestial_transform
 from nbmosaic.errors import InputError
 from nbmosaic.types.box import PixelBox
@@ -37,115 +37,6 @@ _DENSE = 41  # points a side of the mesh for boxes where the map is undefined or
 _RANDOM = 40  # further check points
 _INVERSE_MESH = 65
 _CHUNK = 64  # boxes evaluated in one call of the exact map: 15 000 points, a few MB
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class MapPatch:
-    """Part of a pixel map: a pair of Chebyshev polynomials, or a table.
-
-    Attributes
-    ----------
-    box : PixelBox
-        Lattice points that the patch is for.
-    cu, cv : ndarray of float64, shape (deg + 1, deg + 1), optional
-        Coefficients ``[iy, ix]`` of the target's x (``cu``) and y (``cv``) in Chebyshev polynomials of ``ty`` and ``tx``, which run from -1
-        at the first row or column of `box` to +1 at the last.
-    table_u, table_v : ndarray of float64, shape of `box`, optional
-        The exact values instead, NaN where there is none.
-    """
-
-    box: PixelBox
-    cu: FloatArray | None = None
-    cv: FloatArray | None = None
-    table_u: FloatArray | None = None
-    table_v: FloatArray | None = None
-
-    @property
-    def degree(self) -> int:
-        """Degree of the polynomials; -1 for a table."""
-        return -1 if self.cu is None else len(self.cu) - 1
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class PixelMap:
-    """Where the lattice points of a source image lie on a target image.
-
-    Lattice point ``(j, i)`` stands for the source position ``y = j + offset, x = i + offset``: pixel centres with offset 0, pixel corners
-    with -0.5. Points in no patch see nothing of the target.
-
-    Attributes
-    ----------
-    box : PixelBox
-        Lattice points of the map.
-    offset : float
-        See above.
-    patches : tuple of MapPatch
-        Disjoint, inside `box`.
-    error_pix : float
-        Largest difference from the exact map at the check points, in target pixels.
-    """
-
-    box: PixelBox
-    offset: float
-    patches: tuple[MapPatch, ...]
-    error_pix: float
-
-    def evaluate(self, y: IntArray, x: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Target positions ``(v, u)`` (row, column) of lattice points, NaN in no patch. Plain and slow: for tables and tests.
-
-        Parameters
-        ----------
-        y, x : ndarray of int64
-            Lattice indices, any one shape.
-        """
-        y, x = np.broadcast_arrays(np.asarray(y, np.int64), np.asarray(x, np.int64))
-        u: FloatArray = np.full(y.shape, np.nan)
-        v: FloatArray = np.full(y.shape, np.nan)
-        for patch in self.patches:
-            box = patch.box
-            inside = (y >= box.ymin) & (y < box.ymax) & (x >= box.xmin) & (x < box.xmax)
-            if not inside.any():
-                continue
-            if patch.table_u is not None and patch.table_v is not None:
-                u[inside] = patch.table_u[y[inside] - box.ymin, x[inside] - box.xmin]
-                v[inside] = patch.table_v[y[inside] - box.ymin, x[inside] - box.xmin]
-            elif patch.cu is not None and patch.cv is not None:
-                ty = 2.0 * (y[inside] - box.ymin) / (box.ymax - 1 - box.ymin) - 1.0
-                tx = 2.0 * (x[inside] - box.xmin) / (box.xmax - 1 - box.xmin) - 1.0
-                u[inside] = chebyshev.chebval2d(ty, tx, patch.cu)
-                v[inside] = chebyshev.chebval2d(ty, tx, patch.cv)
-        return v, u
-
-    @staticmethod
-    def power_rows(patch: MapPatch) -> tuple[FloatArray, FloatArray]:
-        """Coefficients of every row of a polynomial patch in powers of ``tx``, as the kernels take them.
-
-        Returns
-        -------
-        pu, pv : ndarray of float64, shape (rows, degree + 1), C-contiguous
-            Row ``r`` of the patch has ``u(tx) = sum_k pu[r, k] * tx**k``.
-
-        Raises
-        ------
-        InputError
-            If the patch is a table.
-        """
-        if patch.cu is None or patch.cv is None:
-            raise InputError("a patch that is a table has no polynomial rows", hint="use its table_u and table_v")
-        degree = patch.degree
-        rows = chebyshev.chebvander(np.linspace(-1.0, 1.0, patch.box.shape[0]), degree)
-        powers = _power_matrix(degree)
-        return np.ascontiguousarray(rows @ (patch.cu @ powers)), np.ascontiguousarray(rows @ (patch.cv @ powers))
-
-
-@lru_cache(maxsize=16)
-def _power_matrix(degree: int) -> FloatArray:
-    """Matrix whose row k holds the power-basis coefficients of the Chebyshev polynomial of degree k."""
-    out = np.zeros((degree + 1, degree + 1))
-    for k in range(degree + 1):
-        out[k, : k + 1] = chebyshev.cheb2poly([0.0] * k + [1.0])
-    out.flags.writeable = False
-    return out
 
 
 @lru_cache(maxsize=8)

@@ -23,8 +23,9 @@ from nbmosaic._types import Float32Array, FloatArray
 from nbmosaic.core.resampling.kernels import _positions
 from nbmosaic.core.resampling.overlap_area import _overlap
 
-__all__ = ["quad_means"]
+__all__ = ["SHARED", "quad_means"]
 
+SHARED = "4a19899b29d3478e"  # see `nbmosaic.core.resampling.piece_kernels`
 STRIP = 32  # output rows whose running sums are made together: about 1 MB of corners
 NAN = np.float32(np.nan)
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)

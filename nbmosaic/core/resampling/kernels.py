@@ -13,12 +13,14 @@ Further points that the measurements decided:
 * Taps come from tables of `1 + number of phases` rows. 1024 phases put the error below 0.0005 px.
 * `fastmath` (20 to 30 % faster) is used where the values are known to be finite.
 
-Functions called by kernels stay in this file: the cache of a kernel does not notice a change in another file.
+Functions called by kernels stay in this file: the cache of a kernel does not notice a change in another file. The exceptions are used by
+`piece_kernels` and `edge_sums`, too, which hold a fingerprint of them that a test compares: it must change with them.
 
 Arguments common to all kernels
 -------------------------------
 ``img`` : padded image, C-contiguous. ``pu, pv`` : map of each row, power-basis coefficients in t = scale * (first + i) - 1, or, where
-``table``, the positions themselves. ``first, n, scale`` : columns of the patch that are done. ``window`` : see `WINDOW`.
+``table`` is 1, the positions themselves, where it is 2, positions at columns at equal distances, between which the map is linear.
+``first, n, scale`` : columns of the patch that are done. ``window`` : see `WINDOW`.
 ``out, y0, x0`` : output image and where the first column of the first row goes.
 """
 
@@ -62,7 +64,15 @@ ONE = np.float32(1)
 def _positions(pu: FloatArray, pv: FloatArray, r: int, table: int, first: int, scale: float, n: int, x: FloatArray, y: FloatArray) -> None:
     """Positions of `n` columns of row `r` into `x` and `y`."""
     degree = pu.shape[1] - 1
-    if table:
+    if table == 2:  # samples, linear in between
+        steps = 0.5 * scale * degree
+        for i in range(n):
+            t = (first + i) * steps
+            j = np.uint64(min(np.int32(t), np.int32(degree - 1)))
+            t -= j
+            x[i] = (1.0 - t) * pu[r, j] + t * pu[r, j + U1]
+            y[i] = (1.0 - t) * pv[r, j] + t * pv[r, j + U1]
+    elif table:
         for i in range(n):
             x[i] = pu[r, first + i]
             y[i] = pv[r, first + i]

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from nbmosaic._types import BoolArray, Float32Array, FloatArray, IntArray
 from nbmosaic.core.resampling.kernels import HALF, NAN, ONE, U0, U1, U2, U3, U4, U5, U6, U7, U8, _addresses, _blank_outside
 
-__all__ = ["fill_boundary", "gather_codes", "mask_linear", "taps4", "taps8", "taps_many"]
+__all__ = ["SHARED", "fill_boundary", "gather_codes", "mask_linear", "taps4", "taps8", "taps_many"]
+
+SHARED = "6bccc11a4cba01be"  # fingerprint of the functions of other files: where they change, this file must, or old compiled versions stay in use
 
 ByteArray = NDArray[np.uint8]
 ShortArray = NDArray[np.uint16]

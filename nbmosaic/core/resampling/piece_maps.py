@@ -11,7 +11,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from nbmosaic._types import AnyArray, FloatArray, IntArray
-from nbmosaic.core.resampling.segments import Segment, map_segments, read_only
+from nbmosaic.core.resampling.segments import Segment, hat_weights, map_segments, read_only
 from nbmosaic.types.box import PixelBox
 
 if TYPE_CHECKING:
@@ -96,9 +96,29 @@ def _leaves(segment: Segment, shape: tuple[int, int], margin: float) -> bool:
         return bool(_beyond(u, shape[1], margin - 2).any() or _beyond(v, shape[0], margin - 2).any())
 
 
-def corner_segments(forward: PixelMap) -> list[Segment]:
+def corner_segments(forward: PixelMap) -> Iterator[Segment]:
     """Segments of the corners of output pixels: one row and one column more than the pixels of each segment of a map of centres."""
-    return [_table_corners(s) if s.table else _polynomial_corners(forward, s) for s in map_segments(forward)]
+    for segment in map_segments(forward):
+        if segment.table == 2:
+            yield from _sampled_corners(segment)
+        else:
+            yield _table_corners(segment) if segment.table else _polynomial_corners(forward, segment)
+
+
+def _sampled_corners(segment: Segment) -> Iterator[Segment]:
+    """Corners of a sampled map, in strips; no further out than the samples, so that the outermost pixels are half as large, as in IRAF."""
+    patch = segment.patch
+    assert patch.cu is not None
+    assert patch.cv is not None
+    ny, nx = segment.box.shape
+    in_x = hat_weights(np.clip(np.arange(nx + 1) - 0.5, 0, nx - 1), nx, segment.pu.shape[1]).T
+    samples = patch.samples(patch.cu) @ in_x, patch.samples(patch.cv) @ in_x
+    for start in range(0, ny, _STRIP):
+        stop = min(start + _STRIP, ny)
+        in_y = hat_weights(np.clip(np.arange(start, stop + 1) - 0.5, 0, ny - 1), ny, len(samples[0]))
+        pu, pv = (read_only(in_y @ values, np.float64) for values in samples)
+        box = segment.box
+        yield replace(segment, box=PixelBox(box.ymin + start, box.ymin + stop, box.xmin, box.xmax), pu=pu, pv=pv, table=1)
 
 
 def _polynomial_corners(forward: PixelMap, segment: Segment) -> Segment:

@@ -107,10 +107,9 @@ class PieceSampler:
     def _drizzle(self, image: Float32Array, forward: PixelMap, out: Float32Array, *, squared: bool) -> None:
         from nbmosaic.core.resampling.edge_sums import quad_means
 
-        segments = corner_segments(forward)
-        if not covers(segments, forward.box.shape):
+        if not covers(map_segments(forward), forward.box.shape):
             out.fill(np.nan)
         fixed, mode = read_only(image, np.float32), BOUNDARIES.index(self.boundary)
-        for s in segments:
+        for s in corner_segments(forward):
             where = (s.box.ymin, s.box.xmin)
             quad_means(fixed, self.pad, mode, self.interpolant.pixfrac, int(squared), s.pu, s.pv, s.table, s.scale, out, *where)

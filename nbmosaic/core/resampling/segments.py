@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import MapPatch, PixelMap
     from nbmosaic.core.resampling.points import Planes
 
-__all__ = ["Segment", "covers", "interpolation_window", "map_segments", "multiply_by_area", "nearest_window", "read_only"]
+__all__ = ["Segment", "covers", "hat_weights", "interpolation_window", "map_segments", "multiply_by_area", "nearest_window", "read_only"]
 
 _STRIP = 64  # rows done together where numpy works on whole rows: some 100 kB
 
@@ -38,7 +38,8 @@ class Segment:
     box : PixelBox
         Its pixels, relative to the first pixel of the output image.
     pu, pv : ndarray of float64
-        Power-basis coefficients of each row, or the positions themselves where `table` is 1. Read-only.
+        Power-basis coefficients of each row, or, where `table` is 1, the positions themselves, or, where it is 2, positions at points at equal
+        distances from the first to the last column, between which the map is linear. Read-only.
     table : int
         See `pu`.
     scale : float
@@ -62,6 +63,9 @@ class Segment:
 
     def positions(self, rows: IntArray, columns: IntArray) -> tuple[FloatArray, FloatArray]:
         """Positions ``u, v`` on a mesh of rows and columns of the segment."""
+        if self.table == 2:
+            between = hat_weights(columns, self.box.shape[1], self.pu.shape[1]).T
+            return self.pu[rows] @ between, self.pv[rows] @ between
         if self.table:
             where = np.ix_(rows, columns)
             return self.pu[where], self.pv[where]
@@ -71,11 +75,11 @@ class Segment:
     def derivatives(self, rows: IntArray, columns: IntArray) -> FloatArray:
         """Derivatives ``du/dx, du/dy, dv/dx, dv/dy`` of the map on a mesh of rows and columns, shape (4, rows, columns); NaN where undefined.
 
-        From the polynomials, or from differences of the table. A table of one row or column knows nothing across it: its derivative there
-        is taken as the other one turned by 90 degrees.
+        From the polynomials (where they are sampled, interpolated between their derivatives at the samples), or from differences of the
+        table. A table of one row or column knows nothing across it: its derivative there is taken as the other one turned by 90 degrees.
         """
         ny, nx = self.box.shape
-        if self.table:
+        if self.table == 1:
             u_x, u_y = _differences(self.pu)
             v_x, v_y = _differences(self.pv)
             if nx == 1:
@@ -85,8 +89,12 @@ class Segment:
             return np.stack([u_x, u_y, v_x, v_y])[:, rows[:, None], columns[None, :]]
         assert self.patch.cu is not None
         assert self.patch.cv is not None
-        t_y: FloatArray = np.asarray(2.0 / (ny - 1) * rows - 1.0)
-        t_x: FloatArray = np.asarray(2.0 / (nx - 1) * columns - 1.0)
+        if self.patch.sampling is not None:
+            t_y, t_x = (np.linspace(-1.0, 1.0, n) for n in self.patch.sampling)
+            known = np.stack([*_gradient(self.patch.cu, t_y, t_x, ny, nx), *_gradient(self.patch.cv, t_y, t_x, ny, nx)])
+            return np.asarray(hat_weights(rows, ny, len(t_y)) @ known @ hat_weights(columns, nx, len(t_x)).T)
+        t_y = np.asarray(2.0 / (ny - 1) * rows - 1.0)
+        t_x = np.asarray(2.0 / (nx - 1) * columns - 1.0)
         return np.stack([*_gradient(self.patch.cu, t_y, t_x, ny, nx), *_gradient(self.patch.cv, t_y, t_x, ny, nx)])
 
 
@@ -99,6 +107,9 @@ def map_segments(forward: PixelMap) -> list[Segment]:
             continue
         if patch.table_u is not None and patch.table_v is not None:
             pu, pv, table = patch.table_u, patch.table_v, 1
+        elif patch.sampling is not None and patch.cu is not None and patch.cv is not None:
+            between = hat_weights(np.arange(box.shape[0]), box.shape[0], patch.sampling[0])
+            pu, pv, table = between @ patch.samples(patch.cu), between @ patch.samples(patch.cv), 2
         else:
             pu, pv = forward.power_rows(patch)
             table = 0
@@ -156,6 +167,12 @@ def multiply_by_area(planes: Planes, segments: Sequence[Segment]) -> None:
             planes.data[where] *= area
             if planes.variance is not None:
                 planes.variance[where] *= area * area
+
+
+def hat_weights(position: AnyArray, n: int, samples: int) -> FloatArray:
+    """Weights of samples at equal distances from pixel 0 to n - 1 in linear interpolation at positions, shape (positions, samples)."""
+    place = np.asarray(position, float)[:, None] * ((samples - 1) / max(1, n - 1))
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(place - np.arange(samples))), float)
 
 
 def _differences(table: FloatArray) -> tuple[FloatArray, FloatArray]:
