@@ -207,11 +207,35 @@ class Steering:
         """Difference, plane, residual and histogram of an overlap."""
         return self.projected.overlap_picture(self.overlaps, self.checked_row(row), width=width)
 
-    def picture(self, *, width: int = 8) -> Picture:
-        """Network of the overlaps, coloured by the differences left."""
+    def picture(self, *, kind: str = "network", width: int = 8) -> Picture:
+        """A picture of the model: ``network``, ``planes``, ``errors`` or ``residuals``."""
         from nbmosaic.pipeline.quicklook import picture
 
-        return picture(self.quick, kind="network", width=width)
+        return picture(self.background if kind == "errors" else self.quick, kind=kind, width=width)
+
+    def frame_labels(self) -> tuple[tuple[str, int], ...]:
+        """A label and the index of every frame, for lists."""
+        from nbmosaic.views.labels import short_names
+
+        indices = sorted(self.overlaps.names)
+        names = short_names([self.overlaps.names[index] for index in indices], 32)
+        return tuple((f"{index}: {name}", index) for index, name in zip(indices, names, strict=True))
+
+    @staticmethod
+    def prior_of(text: str) -> float | None:
+        """The prior that a person typed: empty for none.
+
+        Raises
+        ------
+        ConfigError
+            It is not a number.
+        """
+        if not text.strip():
+            return None
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigError(f"slope prior cannot be {text!r}", hint="give a number (unit per pixel), or leave it empty") from None
 
     @property
     def uncorrected_preview(self) -> Float32Array:
@@ -246,6 +270,13 @@ class Steering:
             f"mosaic of {len(self.projected)} frames with {facts.n_used} of {facts.n_pairs} overlaps used; "
             f"remaining differences: median {facts.after_median:.3g}, largest {facts.after_max:.3g} {facts.unit}".rstrip()
         )
+
+    @property
+    def uncorrected_words(self) -> str:
+        """The preview without correction in words."""
+        facts = self.facts
+        sizes = f"median {facts.before_median:.3g}, largest {facts.before_max:.3g} {facts.unit}".rstrip()
+        return f"mosaic of {len(self.projected)} frames without correction; differences: {sizes}"
 
     @property
     def preview_wcs(self) -> WCS:

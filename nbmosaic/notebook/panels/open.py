@@ -20,7 +20,7 @@ def open_panel(product: Any, *, kind: str | None = None) -> Panel:
     ----------
     product : Run, Steering
         What to look at.
-    kind : {"overlaps"}, optional
+    kind : {"overlaps", "background"}, optional
         Which panel; default: the one that suits best.
 
     Returns
@@ -40,11 +40,15 @@ def open_panel(product: Any, *, kind: str | None = None) -> Panel:
 
 
 def _kinds(product: Any) -> tuple[str, ...]:
-    return ("overlaps",) if isinstance(product, Run | Steering) else ()
+    return ("overlaps", "background") if isinstance(product, Run | Steering) else ()
 
 
 def _opened(product: Any, kind: str) -> Panel:
-    from nbmosaic.notebook.panels.overlaps import OverlapsPanel
+    steering = product if isinstance(product, Steering) else steer(product)
+    if kind == "overlaps":
+        from nbmosaic.notebook.panels.overlaps import OverlapsPanel
 
-    assert kind == "overlaps"
-    return OverlapsPanel(product if isinstance(product, Steering) else steer(product))
+        return OverlapsPanel(steering)
+    from nbmosaic.notebook.panels.background import BackgroundPanel
+
+    return BackgroundPanel(steering)

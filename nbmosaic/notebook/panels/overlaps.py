@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbmosaic.notebook.panels.base import Panel, button, html_box, show_picture
+from nbmosaic.notebook.panels.match_facts import match_facts
 from nbmosaic.pipeline.steering import Steering
-from nbmosaic.views.html import details_html, facts_html, fragment
-from nbmosaic.views.numbers import number_text
 from nbmosaic.views.quick_picture import quick_png
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbmosaic.pipeline.quicklook import Picture
-    from nbmosaic.pipeline.steering import SteeredFacts
 
 __all__ = ["OverlapsPanel"]
 
@@ -129,20 +127,7 @@ class OverlapsPanel(Panel):
             self._list.value = row
             self._list.observe(self._selected, "value")
         self._sync_toggle()
-        facts: SteeredFacts = self._steering.facts
-        self._facts.value = str(
-            fragment(
-                facts_html(
-                    {
-                        "pairs used": f"{facts.n_used} of {facts.n_pairs}",
-                        "difference before": f"median {number_text(facts.before_median, 3)}, largest {number_text(facts.before_max, 3)} {facts.unit}",
-                        "after": f"median {number_text(facts.after_median, 3)}, largest {number_text(facts.after_max, 3)} {facts.unit}",
-                        "groups": facts.n_groups,
-                    }
-                ),
-                details_html("as a line of a cell", self._steering.code()),
-            )
-        )
+        self._facts.value = match_facts(self._steering)
         show_picture(self._mosaic, quick_png(self._steering.preview, stretch=self._steering.preview_stretch), self._steering.preview_words)
 
     def _sync_toggle(self) -> None:
