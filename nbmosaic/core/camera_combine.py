@@ -188,6 +188,11 @@ def mask_codes(values: AnyArray, data: Float32Array, *, blank_outside: bool) -> 
     ndarray of uint8, shape (ny, nx)
         A pixel is bad from a ten-thousandth of a bad pixel on (1 of 10000), and out of bounds from 10010 on.
 
+    Notes
+    -----
+    The rule is ``int(value / 10010 + 1)``. Kernels that overshoot reach 20020 just beyond an edge, where the code is 3: such pixels are not blanked
+    (their values come from the trimmed rim), but stay in the mask.
+
     Examples
     --------
     >>> mask_codes(np.array([[0, 1, 10000, 20000]], np.uint16), np.zeros((1, 4), np.float32), blank_outside=False).tolist()

@@ -97,14 +97,14 @@ def paste_rows(data: Float32Array, flags: AnyArray, out: Float32Array, mask: Any
 
 @njit(cache=True, nogil=True)
 def code_rows(values: AnyArray, data: Float32Array, blank_outside: int, codes: AnyArray) -> None:  # pragma: no cover - compiled
-    """Codes 0 (good), 1 (bad), 2 (out of bounds) of interpolated masks of 10000 (bad) and 20000 (out of bounds); blanks the data of code 2."""
+    """Codes ``int(value / 10010 + 1)`` (0 where the value is 0) of interpolated masks; blanks the data of code 2."""
     for j in range(values.shape[0]):
         for i in range(values.shape[1]):
             value = values[j, i]
-            codes[j, i] = 0 if value == 0 else 1 if value < 10010 else 2
+            codes[j, i] = (value > 0) + (value >= 10010) + (value >= 20020) + (value >= 30030)
         if blank_outside:
             for i in range(values.shape[1]):
-                if values[j, i] >= 10010:
+                if codes[j, i] == 2:
                     data[j, i] = np.nan
 
 

@@ -55,6 +55,8 @@ class MapOptions:
         See `nbmosaic.core.geometry.exposure_grid.sky_points`.
     whole_grid : bool
         Spread the mesh over the output instead of the piece, and map all of the output.
+    sampling : int
+        Evaluate a fitted map at every so many pixels only, and interpolate between; 0: at every pixel.
     """
 
     geometry: str = "exact"
@@ -69,6 +71,7 @@ class MapOptions:
     ny: int = 20
     digits: tuple[int, int] | None = None
     whole_grid: bool = False
+    sampling: int = 0
 
     def __post_init__(self) -> None:
         if self.nx < 2 or self.ny < 2:
@@ -126,6 +129,8 @@ class PlacedPiece:
         Pixels of the grid.
     forward : PixelMap
         From pixels of the grid to pixels of the piece.
+    sampled : PixelMap, optional
+        The map as it is read, where sampling changes it.
     fitted : FittedMap, optional
         The fitted map, where it is one.
     error_pix, rms_pix : float
@@ -142,6 +147,7 @@ class PlacedPiece:
     error_pix: float
     rms_pix: float
     outline: tuple[FloatArray, FloatArray]
+    sampled: PixelMap | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -223,6 +229,7 @@ def _fitted(
 ) -> PlacedPiece | None:
     from nbmosaic.core.geometry.exposure_grid import grid_points, points_box, sky_points
     from nbmosaic.core.geometry.fitted_map import evaluate, fit_surface_map, pixel_map
+    from nbmosaic.core.geometry.sampled_map import sampled_map
 
     info = piece.info
     if options.whole_grid and within is not None:
@@ -263,6 +270,7 @@ def _fitted(
         error_pix=float(np.nanmax(off)),
         rms_pix=float(np.sqrt(np.nanmean(off**2))),
         outline=outline,
+        sampled=sampled_map(fitted, box, options.sampling) if options.sampling else None,
     )
 
 
@@ -295,30 +303,38 @@ class PieceBuffers:
 def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers) -> Resampled:
     """Resample a piece; the arrays hold until the buffers are used again."""
     from nbmosaic.core.camera_combine import mask_codes
+    from nbmosaic.core.geometry.sampled_map import sampled_area
     from nbmosaic.core.resampling.piece_noise import piece_noise_gain
     from nbmosaic.core.resampling.pieces import resample_mask, resample_piece
 
-    info = placed.piece.info
+    info, forward = placed.piece.info, placed.sampled or placed.forward
     pixels = info.source.load(buffers.pixels.array("pixels", info.shape, "f4"))
     done = resample_piece(
         pixels,
-        placed.forward,
+        forward,
         interpolant=options.interpolant,
         boundary=options.boundary,
         constant=options.constant,
         section=placed.section,
-        fluxconserve=options.fluxconserve,
+        fluxconserve=options.fluxconserve and placed.sampled is None,
         bad=options.bad,
         with_area=False,
         workspace=buffers.data,
     )
+    if options.fluxconserve and placed.sampled is not None and placed.fitted is not None:
+        # derivatives have samples of their own: a map that is interpolated linearly has steps in them
+        area = sampled_area(placed.fitted, placed.box, options.map.sampling)
+        assert area is not None
+        done.data[...] *= area
+        if done.variance is not None:
+            done.variance[...] *= area * area
     bad = np.zeros(info.shape, bool) if pixels.mask is None else pixels.mask
     if options.form == "bits":
         mask = _bits(bad, done.data, placed, options, buffers)
     else:
         mask = resample_mask(
             bad,
-            placed.forward,
+            forward,
             interpolant=options.mask_interpolant,
             section=placed.section,
             outside=10000.0 if options.form == "values" else 20000.0,

@@ -33,6 +33,9 @@ _WHOLE = {"ntrim": 0, "nxblock": 1, "nyblock": 1, "nx": 2, "ny": 2, "xxorder": 2
 _DIGITS = {"5.05": (4, 3), "old": (3, 2)}
 """Decimals of seconds of time and of arc with which each version passes coordinates on as text."""
 
+_SAMPLING = 10
+"""geotran evaluates maps at every tenth pixel."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
@@ -115,7 +118,13 @@ class Parameters:
         orders = {
             name: self.values[name] for name in ("xxorder", "xyorder", "xxterms", "yxorder", "yyorder", "yxterms", "nx", "ny", "function")
         }
-        return MapOptions(geometry=self.values["fitgeometry"], digits=self.digits, whole_grid=self.values["wcssource"] == "match", **orders)
+        return MapOptions(
+            geometry=self.values["fitgeometry"],
+            digits=self.digits,
+            whole_grid=self.values["wcssource"] == "match",
+            sampling=_SAMPLING,
+            **orders,
+        )
 
     def image_options(self, exposure: Exposure, *, BPM: str) -> ImageOptions:
         """How an exposure becomes files.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nbmosaic.errors import FormatError, InputError
@@ -42,7 +42,7 @@ def make_template(name: str, exposure: Exposure, parameters: Parameters, say: Ca
     values = parameters.values
     reference = values["reference"]
     if reference:
-        label, chosen = reference, _only_image(reference)
+        label, chosen = reference, _only_image(reference, exposure)
     else:
         infos = [piece.info for piece in exposure.pieces]
         number = reference_piece([(info.wcs, info.shape) for info in infos])
@@ -61,7 +61,8 @@ def make_template(name: str, exposure: Exposure, parameters: Parameters, say: Ca
     return Template(plane=plane, within=None)
 
 
-def _only_image(reference: str) -> FrameInfo:
+def _only_image(reference: str, exposure: Exposure) -> FrameInfo:
+    """The image of a reference. Without a word on its system (as IRAF's own outputs are) it is in that of the exposure."""
     from nbmosaic.io.exposure import find_image, open_exposure
 
     try:
@@ -73,7 +74,13 @@ def _only_image(reference: str) -> FrameInfo:
         raise InputError(
             f"reference {reference} holds {len(pieces)} images", hint=f"choose one, as in {reference}[{pieces[0].extname or pieces[0].hdu}]"
         )
-    return pieces[0].info
+    info, cards = pieces[0].info, pieces[0].cards
+    if any(key in cards for key in ("RADESYS", "RADECSYS", "EQUINOX", "EPOCH")):
+        return info
+    own, wcs = exposure.pieces[0].info.wcs.wcs, info.wcs.deepcopy()
+    wcs.wcs.radesys, wcs.wcs.equinox = own.radesys, own.equinox
+    wcs.wcs.set()
+    return replace(info, wcs=wcs)
 
 
 def _description(plane: WCS) -> str:
