@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
-from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nbmosaic.notebook.how import CacheChoice, How
 from nbmosaic.notebook.registry import Registry
-from nbmosaic.pipeline.execution import Execution, NoProgress, Progress
 from nbmosaic.pipeline.recipe import Recipe
 
+if TYPE_CHECKING:
+    from nbmosaic.pipeline.cache import RunCache
+    from nbmosaic.pipeline.cellplan import Plan
+    from nbmosaic.pipeline.execution import Execution
+
 __all__ = ["PipelineBackend"]
-
-HEADER_STAGES = ("images", "header")
-"""Stages that read headers and no pixels: a plan runs them to know the sizes."""
-
-BYTES_PER_PIXEL = 10
-"""float32 image, float32 coverage, int16 number of frames."""
 
 
 class PipelineBackend:
@@ -30,32 +29,62 @@ class PipelineBackend:
 
         return Registry(STAGES)
 
-    def run(self, recipe: Recipe, *, jobs: int, progress: Progress) -> Any:
+    def run(self, recipe: Recipe, *, how: How) -> Any:
         """Carry out a recipe and return its run."""
         from nbmosaic.pipeline.run import run_recipe
 
-        return run_recipe(recipe, execution=Execution(jobs=jobs, progress=progress))
+        with _execution(how) as execution:
+            return run_recipe(recipe, execution=execution, base=how.base, cache=self._cache_of(how), fresh=how.fresh)
 
-    def estimate(self, recipe: Recipe) -> Sequence[str]:
-        """Give notes for a plan: sizes and memory, from the headers alone.
+    def plan(self, recipe: Recipe, *, how: How) -> Plan:
+        """Say what a recipe would do: what is cached, sizes and memory, from the headers alone.
 
         Raises
         ------
         NbmosaicError
             A file is missing or cannot be used.
         """
-        from nbmosaic.pipeline.execution import DEFAULT_MEMORY, available_cpus, memory_limit
-        from nbmosaic.pipeline.products import Frames, Grid
+        from nbmosaic.pipeline.cellplan import plan_recipe
+        from nbmosaic.pipeline.execution import Execution, parse_memory
 
-        notes = []
-        leading = tuple(takewhile(lambda step: step.stage in HEADER_STAGES, recipe.steps))
-        run = self.run(Recipe(steps=leading), jobs=0, progress=NoProgress()) if leading else None
-        for product in () if run is None else run.values():
-            notes.append(f"{product.title}, {product.key_number}" if isinstance(product, Frames) else product.title)
-            if isinstance(product, Grid):
-                size = product.shape[0] * product.shape[1] * BYTES_PER_PIXEL
-                notes.append(f"the mosaic takes {size / 1e6:.0f} MB (image, coverage, number of frames)")
-        limit = memory_limit()
-        notes.append(f"at most {DEFAULT_MEMORY / 1e6:.0f} MB of frames are held at once (option --max-memory of a stage)")
-        notes.append(f"{available_cpus()} processors and {limit / 1e9:.1f} GB of memory may be used")
-        return notes
+        execution = Execution(jobs=how.jobs, max_memory=parse_memory(how.max_memory or None), scratch=how.scratch or None)
+        return plan_recipe(recipe, execution=execution, cache=self._cache_of(how), fresh=how.fresh, base=how.base)
+
+    def cache(self, choice: CacheChoice) -> RunCache:
+        """The cache that a configuration means, with its budgets."""
+        from nbmosaic.pipeline.cache import DISK_BUDGET, MEMORY_PART, as_cache
+        from nbmosaic.pipeline.execution import memory_limit
+
+        cache = as_cache(choice.folder or True)
+        assert cache is not None
+        cache.memory = choice.memory_mb * 1_000_000 or memory_limit() // MEMORY_PART
+        cache.units.budget = choice.disk_mb * 1_000_000 or DISK_BUDGET
+        cache.shrink(cache.memory)
+        return cache
+
+    def _cache_of(self, how: How) -> RunCache | None:
+        return None if how.cache is None else self.cache(how.cache)
+
+
+@contextmanager
+def _execution(how: How) -> Iterator[Execution]:
+    """How the stages are executed; worker processes live as long as the run and end with it, however it ends."""
+    from nbmosaic.pipeline.execution import Execution, parse_memory
+
+    execution = Execution(
+        jobs=how.jobs, max_memory=parse_memory(how.max_memory or None), scratch=how.scratch or None, progress=how.progress
+    )
+    if how.start_method == "threads":
+        yield execution
+        return
+    from dataclasses import replace
+
+    from nbmosaic.pipeline.worker_pool import WorkerPool
+
+    pool = WorkerPool(execution.n_threads, how.start_method)
+    try:
+        if how.with_pool is not None:
+            how.with_pool(pool)
+        yield replace(execution, executor=pool)
+    finally:
+        pool.stop()

@@ -17,7 +17,9 @@ from nbmosaic.pipeline.signatures import Parameter, StageSpec, closest
 from nbmosaic.pipeline.values import ProductClass
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.execution import Progress  # it imports numpy, which %load_ext need not do
+    from nbmosaic.notebook.how import CacheChoice, How
+    from nbmosaic.pipeline.cache import RunCache  # they import numpy, which %load_ext need not do
+    from nbmosaic.pipeline.cellplan import Plan
 
 __all__ = ["Backend", "BoundStep", "bind_cell", "bind_options"]
 
@@ -69,15 +71,18 @@ class Backend(Protocol):
     def registry(self) -> Registry:
         """The stages."""
 
-    def run(self, recipe: Recipe, *, jobs: int, progress: Progress) -> Any:
+    def run(self, recipe: Recipe, *, how: How) -> Any:
         """Carry out a recipe and return its run.
 
         Before each step it calls ``step.resolve(named)`` with the products bound so far. An `NbmosaicError` that leaves it holds the run
         as far as it came in ``context["run"]``, and ``context["line"]`` and ``context["text"]``; warnings are kept on the run.
         """
 
-    def estimate(self, recipe: Recipe) -> Sequence[str]:
-        """Give notes for a plan: sizes and memory, one line each."""
+    def plan(self, recipe: Recipe, *, how: How) -> Plan:
+        """Say what a recipe would do: what is cached, sizes and memory."""
+
+    def cache(self, choice: CacheChoice) -> RunCache:
+        """The cache that a configuration means."""
 
 
 def bind_cell(
@@ -87,6 +92,7 @@ def bind_cell(
     *,
     defaults: Mapping[str, Any] = MappingProxyType({}),
     magic: bool = False,
+    made: Sequence[ProductClass] = (),
 ) -> tuple[BoundStep, ...]:
     """Bind the lines of a cell.
 
@@ -102,6 +108,8 @@ def bind_cell(
         Values of options that every stage gets which has such an option and is not given another value.
     magic : bool
         Whether this is a line magic: nothing flows, and messages say so.
+    made : sequence of type
+        Classes of products that an earlier run, which the cell goes on with, has made.
 
     Returns
     -------
@@ -123,7 +131,7 @@ def bind_cell(
             if any(option.name == name for option in spec.options):
                 binder.options.setdefault(name, value)
         step = binder.step(line)
-        _check_flow(step, steps, specs, registry, magic=magic)
+        _check_flow(step, steps, specs, registry, magic=magic, made=made)
         steps.append(step)
         if line.name is not None:
             named[line.name] = spec
@@ -350,10 +358,19 @@ class _Binder:
         )
 
 
-def _check_flow(step: BoundStep, before: Sequence[BoundStep], specs: Sequence[StageSpec], registry: Registry, *, magic: bool) -> None:
+def _check_flow(
+    step: BoundStep,
+    before: Sequence[BoundStep],
+    specs: Sequence[StageSpec],
+    registry: Registry,
+    *,
+    magic: bool,
+    made: Sequence[ProductClass],
+) -> None:
     """Every input must be given or made before."""
     for parameter in step.spec.inputs:
-        if parameter.name in step.inputs or not parameter.required or any(parameter.takes.holds(s.spec.flows) for s in before):
+        flows = [*(s.spec.flows for s in before), made]
+        if parameter.name in step.inputs or not parameter.required or any(map(parameter.takes.holds, flows)):
             continue
         makers = registry.makers(parameter.takes)
         wanted = " or ".join(cls.__name__ for cls in makers) or f"a {parameter.name}"

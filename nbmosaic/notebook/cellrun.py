@@ -7,21 +7,14 @@ from typing import Any
 
 from nbmosaic.errors import MosaicCancelled, NbmosaicError, StepError
 from nbmosaic.notebook.binding import Backend, BoundStep
+from nbmosaic.notebook.how import How
 from nbmosaic.pipeline.execution import Progress
 from nbmosaic.pipeline.recipe import Recipe
 
 __all__ = ["point", "run_steps"]
 
 
-def run_steps(
-    steps: Sequence[BoundStep],
-    backend: Backend,
-    *,
-    name: str | None,
-    jobs: int,
-    progress: Progress,
-    publish: Callable[[Any], None],
-) -> Any:
+def run_steps(steps: Sequence[BoundStep], backend: Backend, *, name: str | None, how: How, publish: Callable[[Any], None]) -> Any:
     """Run the steps of a cell.
 
     Parameters
@@ -32,10 +25,8 @@ def run_steps(
         Carries them out.
     name : str, optional
         Name of the run.
-    jobs : int
-        Threads; 0: as many as the work is worth, at most all processors; negative: all but that many.
-    progress : Progress
-        Told of every unit.
+    how : How
+        How to run them.
     publish : callable
         Gets the run, complete or as far as it came before an error.
 
@@ -48,11 +39,12 @@ def run_steps(
     NbmosaicError
         Whatever stopped the run, with the line of the cell; `MosaicCancelled` if it was the user.
     """
+    progress = how.progress
     close = getattr(progress, "close", None)
     try:
-        run = backend.run(Recipe(steps=tuple(steps), name=name), jobs=jobs, progress=progress)
+        run = backend.run(Recipe(steps=tuple(steps), name=name), how=how)
     except (Exception, KeyboardInterrupt) as error:
-        ours = _ours(error, steps, progress, name)
+        ours = _ours(error, steps, how)
         partial = ours.context.pop("run", None)
         if partial is not None:
             publish(partial)
@@ -74,26 +66,31 @@ def point(error: NbmosaicError, steps: Sequence[BoundStep]) -> None:
         error.context.setdefault("column", place.column)
 
 
-def _ours(error: BaseException, steps: Sequence[BoundStep], progress: Progress, name: str | None) -> NbmosaicError:
+def _ours(error: BaseException, steps: Sequence[BoundStep], how: How) -> NbmosaicError:
     """The error as one of ours, with the line of the cell."""
-    if isinstance(error, KeyboardInterrupt | MosaicCancelled):
-        return _cancelled(error, steps, progress, name)
+    stopped = getattr(how.progress, "stopped", None)
+    if isinstance(error, KeyboardInterrupt | MosaicCancelled) or (stopped is not None and stopped.is_set()):
+        return _cancelled(error, steps, how)
     if isinstance(error, NbmosaicError):
         point(error, steps)
         return error
-    state = getattr(progress, "state", None)
+    state = getattr(how.progress, "state", None)
     where = f"{state.stage} failed" if state is not None and state.stage else "the run failed"
     return StepError(f"{where}: {type(error).__name__}: {error}", hint="%tb shows all of it")  # a defect: the backend names the step
 
 
-def _cancelled(error: BaseException, steps: Sequence[BoundStep], progress: Progress, name: str | None) -> MosaicCancelled:
+def _cancelled(error: BaseException, steps: Sequence[BoundStep], how: How) -> MosaicCancelled:
     context = dict(error.context) if isinstance(error, NbmosaicError) else {}
+    where = _where(steps, context.get("line"), how.progress)
+    kept = "finished stages and frames are kept: run the cell again to go on"
+    context.pop("column", None)
+    return MosaicCancelled(f"stopped{where}", hint=kept if how.cache is not None else "nothing is kept: --no-cache", **context)
+
+
+def _where(steps: Sequence[BoundStep], line: Any, progress: Progress) -> str:
     state = getattr(progress, "state", None)
-    step = next((s for s in steps if s.line == context.get("line")), None)
+    step = next((s for s in steps if s.line == line), None)
     stage = step.stage if step is not None else (state.stage if state is not None else "")
     step = step or next((s for s in steps if s.stage == stage), None)
     count = f", {state.done}/{state.total}" if state is not None and state.stage == stage and state.total else ""
-    where = f" in line {step.line} ({stage}{count})" if step is not None else ""
-    kept = f"finished stages are kept in {name}" if name else "give the cell a name (%%mosaic NAME) to keep finished stages"
-    context.pop("column", None)
-    return MosaicCancelled(f"stopped{where}", hint=kept, **context)
+    return f" in line {step.line} ({stage}{count})" if step is not None else ""

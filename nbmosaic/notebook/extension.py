@@ -8,7 +8,7 @@ __all__ = ["load", "unload"]
 
 PRODUCT = ("nbmosaic.pipeline.product", "Product")
 AXES = ("matplotlib.axes._base", "_AxesBase")
-MAGICS = (("line", "mosaic"), ("cell", "mosaic"), ("line", "nbmosaic"))
+MAGICS = (("line", "mosaic"), ("cell", "mosaic"), ("line", "nbmosaic"), ("line", "psf"))
 
 
 def load(ipython: Any) -> None:

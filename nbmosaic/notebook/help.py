@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbmosaic.notebook.binding import BoundStep
 from nbmosaic.notebook.registry import Registry
-from nbmosaic.notebook.scope import Late
 from nbmosaic.pipeline.signatures import Parameter, StageSpec
 from nbmosaic.views.html import details_html, facts_html, fragment, table_html
 from nbmosaic.views.markup import Markup, escape, join
-from nbmosaic.views.text import facts_text, table_text
+from nbmosaic.views.text import facts_text
 
-__all__ = ["CodePage", "HelpPage", "InfoTable", "Page", "PlanPage", "StageTable", "example_of"]
+__all__ = ["CodePage", "HelpPage", "InfoTable", "Page", "StageTable", "example_of"]
 
 
 class Page:
@@ -157,45 +154,6 @@ class StageTable(Page):
 
 
 @dataclass(frozen=True, repr=False)
-class PlanPage(Page):
-    """What a cell would do.
-
-    Attributes
-    ----------
-    steps : tuple of BoundStep
-        The steps.
-    notes : tuple of str
-        Sizes and memory.
-    """
-
-    steps: tuple[BoundStep, ...]
-    notes: tuple[str, ...] = ()
-
-    def rows(self) -> list[tuple[Any, ...]]:
-        """Line, stage, inputs, values, result, name."""
-        rows = []
-        for index, step in enumerate(self.steps):
-            before = self.steps[:index]
-            inputs = [_where_from(parameter, step, before) for parameter in step.spec.inputs]
-            values = [str(step.source.get(k) or w) for k, w in enumerate(step.words)]
-            values += [f"{name}={step.source.get(name) or repr(value)}" for name, value in step.options.items()]
-            gives = " or ".join(cls.__name__ for cls in step.spec.returns)
-            rows.append((str(step.line), step.stage, "to run", ", ".join(filter(None, inputs)), " ".join(values), gives, step.name or ""))
-        return rows
-
-    def text(self) -> str:
-        """Plain text."""
-        columns = ["line", "stage", "state", "takes", "values", "gives", "as"]
-        return "\n".join([table_text(self.rows(), columns, title="Plan (nothing was run)", limit=None, max_width=160), *self.notes])
-
-    def html(self) -> Markup:
-        """HTML, without the surrounding fragment."""
-        columns = ["line", "stage", "state", "takes", "values", "gives", "as"]
-        table = table_html(self.rows(), columns, caption="Plan (nothing was run)", limit=None)
-        return join(table, *(Markup(f"<div>{escape(note)}</div>") for note in self.notes))
-
-
-@dataclass(frozen=True, repr=False)
 class CodePage(Page):
     """Python code.
 
@@ -313,14 +271,6 @@ def _default(parameter: Parameter) -> str:
 def _needs(spec: StageSpec) -> str:
     texts = [(" or ".join(cls.__name__ for cls in parameter.takes.classes), parameter.required) for parameter in spec.inputs]
     return ", ".join(text if required else f"[{text}]" for text, required in texts)
-
-
-def _where_from(parameter: Parameter, step: BoundStep, before: Sequence[BoundStep]) -> str:
-    if parameter.name in step.inputs:
-        given = step.inputs[parameter.name]
-        return f"{{{step.source.get(parameter.name) or (given.word if isinstance(given, Late) else parameter.name)}}}"
-    maker = next((earlier for earlier in reversed(before) if parameter.takes.holds(earlier.spec.flows)), None)
-    return f"{parameter.name} of line {maker.line}" if maker is not None else ""
 
 
 def _wrapped(text: str) -> Markup:

@@ -1,24 +1,30 @@
-"""The magics ``%%mosaic``, ``%mosaic`` and ``%nbmosaic``: a cell is parsed, bound, run, and its result handed to the user."""
+"""The magics ``%%mosaic``, ``%mosaic``, ``%psf`` and ``%nbmosaic``: a cell is parsed, bound, run, and its result handed to the user."""
 
 from __future__ import annotations
 
 import linecache
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
-from traitlets import Bool, Enum, Int
+from traitlets import Bool, Enum, Int, Unicode
 
 from nbmosaic.errors import NbmosaicError, NbmosaicWarning
 from nbmosaic.notebook.binding import Backend, BoundStep, bind_cell, bind_options
-from nbmosaic.notebook.celloptions import CELL_SPEC
-from nbmosaic.notebook.cellspec import CellSpec, parse_cell, parse_line
+from nbmosaic.notebook.celloptions import CELL_SPEC, LINE_OPTIONS
+from nbmosaic.notebook.cellspec import OptionWord, StageLine, parse_cell, parse_line
 from nbmosaic.notebook.cellwords import Place
+from nbmosaic.notebook.how import CacheChoice, How
 from nbmosaic.notebook.short_errors import shorten
+from nbmosaic.pipeline.signatures import StageSpec
 from nbmosaic.pipeline.values import with_article
+
+if TYPE_CHECKING:
+    from nbmosaic.notebook.beginning import Beginning  # it imports numpy, which %load_ext need not do
 
 __all__ = ["MosaicMagics"]
 
@@ -31,6 +37,17 @@ class MosaicMagics(Magics):
 
     jobs = Int(0, help="Threads of a run; 0: as many as the work is worth, negative: all processors but that many.").tag(config=True)
     progress = Enum(["auto", "text", "off"], default_value="auto", help="How progress is shown: auto, text or off.").tag(config=True)
+    start_method = Enum(
+        ["threads", "fork", "forkserver", "spawn"],
+        default_value="threads",
+        help="Workers of a run: threads of this process, or processes that are started by fork, forkserver or spawn.",
+    ).tag(config=True)
+    memory = Unicode("", help="Pixel data that a stage holds at once, such as 500MB; empty: 192 MB.").tag(config=True)
+    scratch = Unicode("", help="Folder for scratch files; empty: the temporary folder of the system.").tag(config=True)
+    cache = Bool(default_value=True, help="Keep what stages make, and run only what has changed.").tag(config=True)
+    cache_mb = Int(0, min=0, help="Memory of kept products in MB; 0: a quarter of the memory that may be used.").tag(config=True)
+    cache_disk_mb = Int(0, min=0, help="Projected frames kept on disk though nothing uses them, in MB; 0: 4000.").tag(config=True)
+    cache_dir = Unicode("", help="Folder of the projected frames that are kept; empty: one in the temporary folder.").tag(config=True)
     displaylimit = Int(10, min=1, help="Rows of a table that are shown.").tag(config=True)
     short_errors = Bool(default_value=True, help="Show mistakes in at most four lines (%tb shows all); False: always in full.").tag(
         config=True
@@ -58,8 +75,8 @@ class MosaicMagics(Magics):
 
         ::
 
-            %%mosaic NAME [--jobs N] [--plan] [--code] [--show summary|stages|none]
-                          [--progress auto|text|off] [--on-error stop|skip]
+            %%mosaic NAME [--jobs N] [--plan] [--code] [--detach] [--fresh [STAGE,...]] [--from STAGE|RUN] [--no-cache]
+                          [--show summary|stages|none] [--progress auto|text|off] [--on-error stop|skip]
             images   raw/*.fits            # one stage a line, comments begin with #
             header   --scale 1.0
             project  --method spline
@@ -70,21 +87,36 @@ class MosaicMagics(Magics):
 
         NAME receives the run: ``NAME.mosaic``, ``NAME["overlaps"]``, ``NAME.table("images")``. Products flow from line to line.
         ``{expression}`` is Python: a word by itself is the object. A ``;`` at the end of the cell hushes the display.
-        ``--plan`` only checks the cell and says what it would do, ``--code`` gives it as Python.
+        A cell that runs again takes from the cache what has not changed; ``--fresh`` runs all of it.
+        ``--plan`` only checks the cell and says what it would do, ``--code`` gives it as Python, ``--detach`` goes on behind.
 
         ::
 
             %mosaic                        # the stages
             %mosaic help project           # options of a stage (in a cell: a line project?)
+            %mosaic cache [--clear]        # what is kept
+            %mosaic panel NAME             # a panel of a run or product
             p = %mosaic project {frames} {grid} --method bilinear
         """
         names = {**self.shell.user_ns, **(local_ns or {})}
-        try:
-            return self._line(line, names) if cell is None else self._cell(line, cell, names)
-        except NbmosaicError as error:
-            if self.short_errors:
-                shorten(error)
-            raise
+        return self._short(lambda: self._line(line, names) if cell is None else self._cell(line, cell, names))
+
+    @no_var_expand
+    @needs_local_scope
+    @line_magic
+    def psf(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> Any:
+        """Fit the photometry of images against a reference.
+
+        ::
+
+            %psf                                             # the fits
+            %psf help image                                  # options of a fit
+            fit = %psf image REFERENCE IMAGE [options]
+            %psf star REFERENCE IMAGE [options] as fit
+            %psf batch REFERENCE IMAGES ... [options] --detach as nights
+        """
+        names = {**self.shell.user_ns, **(local_ns or {})}
+        return self._short(lambda: self._psf(line, names))
 
     @no_var_expand
     @line_magic
@@ -94,33 +126,69 @@ class MosaicMagics(Magics):
 
         if line.strip():
             warnings.warn(f"%nbmosaic takes no words: {line.strip()!r} is not used", NbmosaicWarning, stacklevel=2)
-        names = ("jobs", "progress", "displaylimit", "short_errors", "figure_width")
+        names = [name for name in self.class_own_traits(config=True)]  # noqa: C416 - in the order in which they are declared
         return info_table(tuple((name, str(getattr(self, name))) for name in names))
+
+    def _short(self, work: Callable[[], Any]) -> Any:
+        """Let mistakes be shown in short."""
+        try:
+            return work()
+        except NbmosaicError as error:
+            if self.short_errors:
+                shorten(error)
+            raise
 
     def _cell(self, line: str, cell: str, names: Mapping[str, Any]) -> Any:
         """Run a cell."""
+        from nbmosaic.notebook.beginning import beginning
+
         spec = parse_cell(line, cell)
         options = bind_options(spec.options, CELL_SPEC, spec.place, names)
         if spec.help:
             return self._show_all([self._help(stage, place) for stage, place in spec.help])
         if not spec.stages:
             raise spec.place.error("the cell has no stage", hint="write one stage a line; %mosaic lists them")
-        steps = bind_cell(spec.stages, self.backend.registry, names, defaults=self._defaults(options.get("on_error", "stop")))
-        if options.get("plan") and options.get("code"):
-            raise spec.place.error("--plan and --code exclude each other", hint="keep one of them")
-        if options.get("plan"):
-            return self._plan(steps, spec)
+        begin = beginning(options, spec, names, self.backend.registry)
+        defaults = self._defaults(options.get("on_error", "stop"))
+        steps = bind_cell(spec.stages, self.backend.registry, names, defaults=defaults, made=begin.made)
+        return self._carry_out(steps, spec.name, options, begin, quiet=spec.quiet, place=spec.place)
+
+    def _carry_out(
+        self,
+        steps: tuple[BoundStep, ...],
+        name: str | None,
+        options: Mapping[str, Any],
+        begin: Beginning,
+        *,
+        quiet: bool,
+        place: Place,
+        line: str | None = None,
+    ) -> Any:
+        """Run, plan or translate steps; `line` is the stage of a line magic, whose product is then the value."""
+        from nbmosaic.notebook.cellrun import run_steps
+
+        chosen = [f"--{kind}" for kind in ("plan", "code", "detach") if options.get(kind)]
+        if len(chosen) > 1:
+            raise place.error(f"{' and '.join(chosen)} exclude each other", hint="keep one of them")
         if options.get("code"):
             return self._code(steps)
-        run = self._run(steps, spec.name, options.get("jobs"), options.get("progress"))
+        how = self._how(options, begin)
+        if options.get("plan"):
+            return self._plan(steps, name, how)
+        if options.get("detach"):
+            return self._detach(steps, name, how, line)
+        run = run_steps(steps, self.backend, name=name, how=how, publish=lambda run: self._publish(run, name))
+        if line is not None:
+            return run
         show = options.get("show", "summary")
-        if spec.quiet or show == "none":
+        if quiet or show == "none":
             return None
         return self._show_all([*run.values(), run]) if show == "stages" else run
 
     def _line(self, line: str, names: Mapping[str, Any]) -> Any:
-        """Run one stage, or show help."""
+        """Run one stage, or show help, the cache, a panel."""
         from nbmosaic.notebook.help import StageTable
+        from nbmosaic.notebook.line_words import cache_page, open_panel
 
         number, displayed = _calling_line(self.shell)
         shown = LINE_MAGIC + line
@@ -133,12 +201,46 @@ class MosaicMagics(Magics):
                 raise place.error("%mosaic help takes one stage", hint="%mosaic lists the stages")
             return self._help(words[1], place)
         stage, quiet = parse_line(line, line=number, shift=len(LINE_MAGIC), shown=shown)
-        steps = bind_cell([stage], self.backend.registry, names, defaults=self._defaults("stop"), magic=True)
-        run = self._run(steps, None, None, None)
+        if stage.stage in {"cache", "panel"} and stage.stage not in self.backend.registry:
+            if stage.stage == "panel":
+                return open_panel(stage, names, stage.place)
+            return cache_page(self.backend.cache(self._cache_choice()), stage)
+        return self._one(stage, names, quiet=quiet and displayed)
+
+    def _psf(self, line: str, names: Mapping[str, Any]) -> Any:
+        """Run a fit by its short name, or list the fits."""
+        from nbmosaic.notebook.help import HelpPage
+        from nbmosaic.notebook.line_words import PsfTable, full_psf_name
+
+        number, displayed = _calling_line(self.shell)
+        shown = "%psf " + line
+        words = line.split()
+        registry = self.backend.registry
+        if not words or words == ["help"]:
+            return PsfTable(registry)
+        if words[0] == "help":
+            place = Place(number, shown, 5 + line.index(words[1], line.index("help") + 4))
+            return HelpPage(registry[full_psf_name(words[1], registry, place)])
+        stage, quiet = parse_line(line, line=number, shift=5, shown=shown)
+        name = full_psf_name(stage.stage, registry, stage.place)
+        return self._one(replace(stage, stage=name), names, quiet=quiet and displayed)
+
+    def _one(self, stage: StageLine, names: Mapping[str, Any], *, quiet: bool) -> Any:
+        """Run one stage; with a semicolon nothing is displayed, but ``x = %mosaic ...;`` still gets its value."""
+        from nbmosaic.notebook.beginning import Beginning
+
+        spec = self.backend.registry.find(stage.stage, stage.place)
+        own = [token for token in stage.tokens if isinstance(token, OptionWord) and _of_the_cell(token, spec)]
+        options = bind_options(own, CELL_SPEC, stage.place, names)
+        rest = replace(stage, tokens=tuple(token for token in stage.tokens if token not in own))
+        begin = Beginning(fresh=frozenset([0]) if options.get("fresh") else frozenset())
+        steps = bind_cell([rest], self.backend.registry, names, defaults=self._defaults("stop"), magic=True)
+        run = self._carry_out(steps, None, options, begin, quiet=False, place=stage.place, line=stage.stage)
+        if any(options.get(kind) for kind in ("plan", "code", "detach")):
+            return run
         for message in getattr(run, "warnings", ()):
             warnings.warn(str(message), NbmosaicWarning, stacklevel=2)
-        # with a semicolon nothing is displayed, but `x = %mosaic ...;` still gets its value
-        return None if quiet and displayed else run[stage.stage]
+        return None if quiet else run[stage.stage]
 
     def _defaults(self, on_error: str) -> dict[str, Any]:
         """Options that the first line and the configuration give to every stage that has them."""
@@ -149,31 +251,40 @@ class MosaicMagics(Magics):
             defaults["width"] = self.figure_width
         return defaults
 
-    def _run(self, steps: Sequence[BoundStep], name: str | None, jobs: int | None, progress: str | None) -> Any:
-        """Run steps and bind the names."""
-        from nbmosaic.notebook.cellrun import run_steps
+    def _cache_choice(self) -> CacheChoice:
+        return CacheChoice(folder=self.cache_dir, memory_mb=self.cache_mb, disk_mb=self.cache_disk_mb)
+
+    def _how(self, options: Mapping[str, Any], begin: Beginning) -> How:
+        """How to run, from the first line and the configuration."""
         from nbmosaic.notebook.progress import make_progress
 
-        def publish(run: Any) -> None:
-            for key, product in getattr(run, "named", {}).items():
-                self._bind(key, product)
-            if name is not None:
-                self._bind(name, run)
-
-        return run_steps(
-            steps,
-            self.backend,
-            name=name,
+        jobs = options.get("jobs")
+        return How(
+            progress=make_progress(options.get("progress") or self.progress, self.shell),
             jobs=self.jobs if jobs is None else jobs,
-            progress=make_progress(progress or self.progress, self.shell),
-            publish=publish,
+            start_method=self.start_method,
+            max_memory=self.memory,
+            scratch=self.scratch,
+            cache=self._cache_choice() if options.get("cache", self.cache) else None,
+            fresh=begin.fresh,
+            base=begin.base,
         )
+
+    def _publish(self, run: Any, name: str | None) -> None:
+        """Bind the names of a run."""
+        for key, product in getattr(run, "named", {}).items():
+            self._bind(key, product)
+        if name is not None:
+            self._bind(name, run)
 
     def _bind(self, name: str, value: Any) -> None:
         """Bind a name of the user; say so if it held something else."""
+        from nbmosaic.notebook.detached import DetachedRun
+
         missing = object()
         old = self.shell.user_ns.get(name, missing)
-        if old is not missing and old is not None and not isinstance(old, type(value)) and not isinstance(value, type(old)):
+        ours = isinstance(old, DetachedRun) or isinstance(value, DetachedRun)
+        if old is not missing and old is not None and not ours and not isinstance(old, type(value)) and not isinstance(value, type(old)):
             message = f"the name {name} held {with_article(type(old).__name__)}; it is {with_article(type(value).__name__)} now"
             warnings.warn(message, NbmosaicWarning, stacklevel=2)
         self.shell.push({name: value})
@@ -186,20 +297,41 @@ class MosaicMagics(Magics):
             return HelpPage(CELL_SPEC, cell=True)
         return HelpPage(self.backend.registry.find(stage, place))
 
-    def _plan(self, steps: tuple[BoundStep, ...], spec: CellSpec) -> Any:
+    def _plan(self, steps: tuple[BoundStep, ...], name: str | None, how: How) -> Any:
         """Say what a cell would do."""
         from nbmosaic.notebook.cellrun import point
-        from nbmosaic.notebook.help import PlanPage
+        from nbmosaic.notebook.plan_page import PlanPage
         from nbmosaic.pipeline.recipe import Recipe
 
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", NbmosaicWarning)
-            try:
-                notes = tuple(self.backend.estimate(Recipe(steps=steps, name=spec.name)))
-            except NbmosaicError as error:
-                point(error, steps)
-                raise
-        return PlanPage(steps, notes + tuple(f"warning: {item.message}" for item in caught))
+        try:
+            return PlanPage(steps, self.backend.plan(Recipe(steps=steps, name=name), how=how))
+        except NbmosaicError as error:
+            error.context.pop("run", None)
+            point(error, steps)
+            raise
+
+    def _detach(self, steps: tuple[BoundStep, ...], name: str | None, how: How, line: str | None) -> Any:
+        """Run steps in a thread; returns the handle, which NAME is bound to."""
+        from nbmosaic.notebook.cellrun import run_steps
+        from nbmosaic.notebook.detached import DetachedRun, StoppableProgress
+
+        progress = StoppableProgress(how.progress)
+        progress.show()
+        bound = steps[0].name if line is not None else name
+
+        def publish(run: Any) -> None:
+            for key, product in getattr(run, "named", {}).items():
+                if key != bound:
+                    self.shell.push({key: product})
+
+        def work(with_pool: Callable[[Any], None]) -> Any:
+            run = run_steps(steps, self.backend, name=name, how=replace(how, progress=progress, with_pool=with_pool), publish=publish)
+            return run if line is None else run[line]
+
+        handle = DetachedRun(work, progress=progress, name=bound or "the run", shorten=shorten if self.short_errors else lambda _: None)
+        if bound is not None:
+            self._bind(bound, handle)
+        return handle
 
     def _code(self, steps: tuple[BoundStep, ...]) -> Any:
         """Give a cell as Python code, and offer it as the next cell."""
@@ -219,6 +351,12 @@ class MosaicMagics(Magics):
         for page in pages[:-1]:
             display(page)
         return pages[-1]
+
+
+def _of_the_cell(token: OptionWord, spec: StageSpec) -> bool:
+    """Whether an option of a line magic is one of the cell and none of its stage."""
+    name = token.name.removeprefix("no_")
+    return name in LINE_OPTIONS and spec.find(token.name) is None
 
 
 def _calling_line(shell: Any) -> tuple[int, bool]:

@@ -38,6 +38,11 @@ class NotebookProgress:
         self._id = f"nbmosaic-{uuid.uuid4().hex}"
         self._begun = False
 
+    def begin(self) -> None:
+        """Open the line in the cell that runs now."""
+        with self.state.lock:
+            self._draw("begins", bar=False)
+
     def start(self, stage: str, total: int) -> None:
         """Begin a stage with `total` units."""
         with self.state.lock:

@@ -28,6 +28,7 @@ from nbmosaic.pipeline.products import Background, Corrected, Frames, Mosaic, Pr
 from nbmosaic.pipeline.recipe import Recipe, Step
 from nbmosaic.pipeline.registry import RUN_OPTIONS, product_classes, stage_spec
 from nbmosaic.pipeline.signatures import StageSpec
+from nbmosaic.pipeline.thread_warnings import recorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -327,8 +328,7 @@ def _call(step: Step, stage: StageSpec, inputs: dict[str, Any], execution: Execu
             options.setdefault(name, value)
     first = next(iter(inputs.values()), None)
     n_in = len(first) if isinstance(first, Sized) else None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with recorded() as caught:
         if stage.many:
             product = stage.function(*inputs.values(), *step.words, **options)
         else:

@@ -9,7 +9,8 @@ from support.shell import new_shell
 
 import nbmosaic
 from nbmosaic.errors import CellError, FormatError, MosaicCancelled, NbmosaicWarning, StepError
-from nbmosaic.notebook.help import CodePage, HelpPage, InfoTable, PlanPage, StageTable
+from nbmosaic.notebook.help import CodePage, HelpPage, InfoTable, StageTable
+from nbmosaic.notebook.plan_page import PlanPage
 
 CELL = "images a.fits b.fits\nheader\nproject --method nearest\noverlaps as pairs\nbackground\ncoadd"
 

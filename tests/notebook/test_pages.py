@@ -10,8 +10,10 @@ from nbmosaic.notebook.binding import bind_cell
 from nbmosaic.notebook.celloptions import CELL_SPEC
 from nbmosaic.notebook.cellspec import parse_cell, parse_line
 from nbmosaic.notebook.environment import info_table
-from nbmosaic.notebook.help import CodePage, HelpPage, InfoTable, PlanPage, StageTable, example_of
+from nbmosaic.notebook.help import CodePage, HelpPage, InfoTable, StageTable, example_of
+from nbmosaic.notebook.plan_page import PlanPage
 from nbmosaic.notebook.registry import Registry
+from nbmosaic.pipeline.cellplan import Plan, PlannedStage
 from nbmosaic.pipeline.stages import STAGES as REAL
 
 REAL_REGISTRY = Registry(REAL)
@@ -31,6 +33,11 @@ class Balance(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+def plan_of(steps, *notes):
+    stages = tuple(PlannedStage(step=step, state="to run") for step in steps)
+    return PlanPage(steps, Plan(stages=stages, notes=notes))
 
 
 def check_html(html):
@@ -82,7 +89,7 @@ def test_text_from_outside_is_escaped():
     info = InfoTable("<b>", (("<i>", (("<u>", "<s>"),)),))
     assert not re.search(r"<(b|i|u|s)>", check_html(info._repr_html_()))
     steps = bind_cell(parse_cell("", "images '<b>' {'<i>'}").stages, TOY, {})
-    plan = PlanPage(steps, ("<u>",))
+    plan = plan_of(steps, "<u>")
     assert not re.search(r"<(b|i|u)>", check_html(plan._repr_html_()))
 
 
@@ -97,13 +104,13 @@ def test_the_table_of_stages_has_all_stages_once():
 
 def test_a_plan_says_where_inputs_come_from():
     body = "images a as f\nheader\nproject {f}\nproject --order {n}\noverlaps as o\nbackground {o.table}\nshow o"
-    plan = PlanPage(bind_cell(parse_cell("", body).stages, ToyBackend().registry, {"n": 4}))
+    plan = plan_of(bind_cell(parse_cell("", body).stages, ToyBackend().registry, {"n": 4}))
     rows = {row[0]: row for row in plan.rows()}
     assert rows["4"][3] == "{f}, grid of line 3"
     assert rows["5"][3] == "frames of line 2, grid of line 3"
     assert rows["5"][4] == "order=n"
     assert rows["7"][3] == "{o.table}"
-    assert rows["6"][6] == "o"
+    assert rows["6"][-1] == "o"
     assert all(row[2] == "to run" for row in plan.rows())
 
 

@@ -8,6 +8,7 @@ from support import toy_cell
 
 from nbmosaic.notebook.binding import bind_cell
 from nbmosaic.notebook.cellspec import parse_cell
+from nbmosaic.notebook.how import How
 from nbmosaic.pipeline.code import python_code
 from nbmosaic.pipeline.execution import NoProgress
 from nbmosaic.pipeline.recipe import Recipe
@@ -29,7 +30,7 @@ def to_python(steps, package="nbmosaic"):
 def calls_of_cell(body):
     backend = toy_cell.ToyBackend()
     steps = bind_cell(parse_cell("", body).stages, backend.registry, NAMESPACE)
-    run = backend.run(Recipe(steps=steps), jobs=0, progress=NoProgress())
+    run = backend.run(Recipe(steps=steps), how=How(progress=NoProgress()))
     calls = list(toy_cell.CALLS)
     toy_cell.CALLS.clear()
     return steps, calls, run

@@ -27,6 +27,7 @@ def shell(tmp_path, monkeypatch):
     nbmosaic.simulate_frames("raw", n_frames=3, size=96, seed=2)
     with new_shell() as shell:
         nbmosaic.load_ipython_extension(shell)
+        shell.magics_manager.registry["MosaicMagics"].cache_dir = str(tmp_path / "cache")
         yield shell
         nbmosaic.unload_ipython_extension(shell)
 

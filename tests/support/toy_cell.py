@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbmosaic.errors import FormatError, MosaicCancelled, NbmosaicError, SkippedFrameWarning, StepError
 from nbmosaic.notebook.registry import Registry
+from nbmosaic.pipeline.cache import RunCache
+from nbmosaic.pipeline.cellplan import Plan, PlannedStage
 
 if TYPE_CHECKING:
     from nowhere import DataFrame
@@ -181,11 +183,16 @@ class ToyBackend:
     def __init__(self) -> None:
         self.registry = Registry(STAGES)
         self.recipe: Any = None
+        self.how: Any = None
 
-    def run(self, recipe: Any, *, jobs: int, progress: Any) -> ToyRun:
-        self.recipe = recipe
-        run = ToyRun(jobs=jobs)
-        made: list[Any] = []
+    def run(self, recipe: Any, *, how: Any) -> ToyRun:
+        self.recipe, self.how = recipe, how
+        progress = how.progress
+        run = ToyRun(jobs=how.jobs)
+        if how.base is not None:
+            run.products.update(how.base.products)
+            run.named.update(how.base.named)
+        made: list[Any] = list(run.products.values())
         for bound in recipe.steps:
             progress.start(bound.stage, 4)
             progress.advance(2)
@@ -210,8 +217,14 @@ class ToyBackend:
                 run.named[step.name] = product
         return run
 
-    def estimate(self, recipe: Any) -> list[str]:
-        return [f"{len(recipe.steps)} stages <i>planned</i>"]
+    def plan(self, recipe: Any, *, how: Any) -> Plan:
+        self.how = how
+        stages = tuple(PlannedStage(step=step, state="to run", note="<b>note</b>") for step in recipe.steps)
+        return Plan(stages=stages, notes=(f"{len(recipe.steps)} stages <i>planned</i>",))
+
+    def cache(self, choice: Any) -> RunCache:
+        self.choice = choice
+        return RunCache(choice.folder or None, memory=choice.memory_mb * 1_000_000 or 10**6)
 
 
 def _ours(error: BaseException, stage: str) -> NbmosaicError:

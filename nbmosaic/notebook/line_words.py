@@ -1,0 +1,165 @@
+"""What `%mosaic` understands beside the stages: `cache`, `panel`, and the short names of `%psf`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbmosaic.errors import MissingDependencyError
+from nbmosaic.notebook.cellspec import OptionWord, StageLine
+from nbmosaic.notebook.cellwords import Expr, Place, Word
+from nbmosaic.notebook.help import Page
+from nbmosaic.notebook.scope import evaluate
+from nbmosaic.pipeline.signatures import closest
+from nbmosaic.views.html import frame_html
+from nbmosaic.views.markup import Markup, escape, join
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nbmosaic.notebook.registry import Registry
+    from nbmosaic.pipeline.cache import RunCache
+
+__all__ = ["PSF_STAGES", "CachePage", "PsfTable", "cache_page", "full_psf_name", "open_panel"]
+
+PSF_STAGES: Mapping[str, str] = {
+    "image": "fit_image_photometry",
+    "star": "fit_star_photometry",
+    "both": "fit_image_and_star_photometry",
+    "batch": "fit_photometry_batch",
+    "regrid": "regrid",
+    "bandpass": "bandpass",
+}
+"""Short forms of `%psf`, and the stages that they stand for; what a stage takes is read from its function, as for every stage."""
+
+
+@dataclass(frozen=True, repr=False)
+class CachePage(Page):
+    """What the cache holds.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row a product, the last used first, and one of the frames on disk.
+    summary : str
+        How full it is.
+    """
+
+    table: pd.DataFrame
+    summary: str
+
+    def text(self) -> str:
+        """Plain text."""
+        from nbmosaic.views.text import table_text
+
+        rows = list(self.table.itertuples(index=False, name=None))
+        return f"{table_text(rows, list(self.table.columns), title='Cache', limit=None, max_width=140)}\n{self.summary}"
+
+    def html(self) -> Markup:
+        """HTML, without the surrounding fragment."""
+        return join(frame_html(self.table, title="Cache", limit=None), Markup(f"<div>{escape(self.summary)}</div>"))
+
+
+def cache_page(cache: RunCache, line: StageLine) -> CachePage:
+    """Show the cache, or clear it first (`--clear`, also of one stage).
+
+    Raises
+    ------
+    CellError
+        Words that it does not take.
+    """
+    clear = False
+    stage: str | None = None
+    for token in line.tokens:
+        if isinstance(token, OptionWord) and token.name == "clear":
+            clear = True
+            stage = token.value.literal if token.value is not None else stage
+        elif isinstance(token, Word) and clear and stage is None:
+            stage = token.literal
+        else:
+            raise token.place.error(f"cache has no place for {token!s}", hint="%mosaic cache shows it, %mosaic cache --clear empties it")
+    gone = cache.clear(stage) if clear else 0
+    said = [f"{gone} product{'s' * (gone != 1)} forgotten"] if clear else []
+    said.append(f"{cache.size / 1e6:.0f} of {cache.memory / 1e6:.0f} MB of memory")
+    said.append(f"at most {cache.units.budget / 1e6:.0f} MB of frames that nothing uses on disk, in {cache.units.parent}")
+    return CachePage(cache.table, "; ".join(said))
+
+
+def open_panel(line: StageLine, namespace: Mapping[str, Any], shown: Place) -> Any:
+    """Open the panel of a name: a kind of panel, or a product or run of the user.
+
+    Raises
+    ------
+    CellError
+        No name, or more than one.
+    MissingDependencyError
+        ipywidgets, or the panels themselves, are not installed.
+    """
+    if len(line.tokens) != 1 or not isinstance(line.tokens[0], Word):
+        raise shown.error("%mosaic panel takes one name", hint="%mosaic panel NAME: the name of a run or product, or of a kind of panel")
+    word = line.tokens[0]
+    name = word.literal
+    if name is None:
+        expression = word.expression or Expr(str(word), word.place)
+        return _panels()(evaluate(expression, namespace))
+    return _panels()(namespace.get(name, name))
+
+
+def _panels() -> Callable[[Any], Any]:
+    import importlib
+
+    try:
+        module = importlib.import_module("nbmosaic.notebook.panels")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("nbmosaic"):
+            hint = "pictures: NAME.plot(), or a line `show` in a cell"
+            raise MissingDependencyError("this installation of nbmosaic has no panels", hint=hint) from error
+        raise MissingDependencyError(f"panels need {error.name}", hint=f"pip install {error.name}") from error
+    opener: Callable[[Any], Any] = module.open_panel
+    return opener
+
+
+@dataclass(frozen=True, repr=False)
+class PsfTable(Page):
+    """The fits that `%psf` knows.
+
+    Attributes
+    ----------
+    registry : Registry
+        The stages.
+    """
+
+    registry: Registry
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Short name, stage, what it does."""
+        return [(short, name, self.registry[name].summary) for short, name in PSF_STAGES.items() if name in self.registry]
+
+    def text(self) -> str:
+        """Plain text."""
+        rows = self.rows()
+        if not rows:
+            return "this installation of nbmosaic has no PSF fits"
+        width = max(len(short) for short, _, _ in rows)
+        lines = [f"  %psf {short:<{width}}  {summary}" for short, _, summary in rows]
+        return "\n".join(["PSF photometry", *lines, "%psf help NAME shows the options"])
+
+
+def full_psf_name(short: str, registry: Registry, place: Place) -> str:
+    """Stage that a short name of `%psf` stands for.
+
+    Raises
+    ------
+    CellError
+        There is none; with the nearest name.
+    """
+    names: Sequence[str] = [name for name, stage in PSF_STAGES.items() if stage in registry]
+    name = PSF_STAGES.get(short, short)
+    if name in registry and name in PSF_STAGES.values():
+        return name
+    if not names:
+        raise place.error("this installation of nbmosaic has no PSF fits", hint="%mosaic lists the stages that it has")
+    near = closest(short, names)
+    hint = f"did you mean {near}?  %psf lists the fits" if near else f"fits: {', '.join(names)}"
+    raise place.error(f"%psf has no fit {short!r}", hint=hint)
