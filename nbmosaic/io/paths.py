@@ -105,7 +105,8 @@ def expand_inputs(items: Any) -> list[Any]:
 def _is_sequence_of_inputs(items: Any) -> bool:
     """Whether `items` is a collection of inputs and not one image (an ``(array, wcs)`` pair, a list of HDUs)."""
     if isinstance(items, tuple):
-        return not (len(items) == 2 and hasattr(items[0], "dtype"))
+        # two images with a WCS each (CCDData have a dtype, too) are two inputs
+        return not (len(items) == 2 and hasattr(items[0], "dtype") and not hasattr(items[0], "wcs"))
     if isinstance(items, list):  # astropy's HDUList is a list, and stands for one file
         return not hasattr(items, "writeto")
     if isinstance(items, str | bytes) or hasattr(items, "dtype") or hasattr(items, "data"):

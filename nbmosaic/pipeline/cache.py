@@ -8,6 +8,7 @@ stopped is not kept, but for the frames that it finished.
 from __future__ import annotations
 
 import dataclasses
+import mmap
 import tempfile
 import threading
 import time
@@ -275,10 +276,10 @@ def size_of(product: Product) -> int:
 
 def _bytes(value: Any) -> int:
     if isinstance(value, np.ndarray):
-        base = value
-        while isinstance(base, np.ndarray) and not isinstance(base, np.memmap) and base.base is not None:
+        base: Any = value
+        while isinstance(base, np.ndarray) and base.base is not None:
             base = base.base
-        return 0 if isinstance(base, np.memmap) else value.nbytes
+        return 0 if isinstance(base, mmap.mmap) else value.nbytes
     if isinstance(value, bytes):
         return len(value)
     if type(value).__name__ == "DataFrame":

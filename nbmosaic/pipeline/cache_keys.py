@@ -125,7 +125,7 @@ def _object_chunks(value: Any, products: ProductKeys | None) -> Iterator[bytes]:
     module = type(value).__module__
     if isinstance(value, list) and hasattr(value, "fileinfo"):
         yield from _image_chunks(value, products)
-    elif module.startswith("pandas."):
+    elif module.partition(".")[0] == "pandas":
         yield from _table_chunks(value)
     elif hasattr(value, "tostring") and hasattr(value, "cards"):
         yield value.tostring(sep="\n").encode("latin-1", "replace")
@@ -231,8 +231,8 @@ class ProductKeys:
         self._numbers = itertools.count()
 
     def learn(self, product: Product, key: str) -> None:
-        """Note which step made a product."""
-        self._known[product] = key
+        """Note which step made a product; one that only passed it on (`save`) changes nothing."""
+        self._known.setdefault(product, key)
 
     def key(self, product: Product) -> str:
         """Key of a product.
