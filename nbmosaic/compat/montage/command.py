@@ -10,6 +10,7 @@ from typing import Any
 
 from nbmosaic.compat.montage.command_table import COMMANDS, Argument, Command, Option
 from nbmosaic.errors import InputError
+from nbmosaic.io.headers import plain_text
 
 __all__ = ["parse_words", "run_command", "struct_line", "usage_line"]
 
@@ -189,10 +190,12 @@ def _converted(text: str, kind: str, label: str) -> Any:
         value = float(text)
     except ValueError:
         if kind == "number":
-            raise InputError(f"{label} is not a number ({text[:60]})") from None
-        raise InputError(f"{label} ({text[:60]}) cannot be interpreted as {'an integer' if kind == 'int' else 'a real number'}") from None
+            raise InputError(f"{label} is not a number ({plain_text(text)[:60]})") from None
+        raise InputError(
+            f"{label} ({plain_text(text)[:60]}) cannot be interpreted as {'an integer' if kind == 'int' else 'a real number'}"
+        ) from None
     if value != value or abs(value) == float("inf"):  # noqa: PLR0124 - NaN is the only value unequal to itself
-        raise InputError(f"{label} ({text[:60]}) cannot be interpreted as a real number")
+        raise InputError(f"{label} ({plain_text(text)[:60]}) cannot be interpreted as a real number")
     return value
 
 
@@ -220,7 +223,7 @@ def _header(name: str, command: Command, call: Call) -> None:
 def _coadd(name: str, command: Command, call: Call) -> None:
     kind = call.arguments.get("coadd", "mean")
     if kind not in _COMBINE:
-        raise InputError(f"Invalid argument for -a flag ({kind[:60]}): use {', '.join(_COMBINE)}")
+        raise InputError(f"Invalid argument for -a flag ({plain_text(kind)[:60]}): use {', '.join(_COMBINE)}")
     call.arguments["coadd"] = _COMBINE[kind]
     _place(name, command.arguments, (), call)
 
@@ -239,7 +242,7 @@ def _mend(name: str, command: Command, call: Call) -> None:
     call.words = call.words[:2]
     _place(name, command.arguments, (), call)
     if len(limits) % 2:
-        raise InputError(f"Range limits come in pairs: {' '.join(limits)[:60]} has no upper one")
+        raise InputError(f"Range limits come in pairs: {plain_text(' '.join(limits))[:60]} has no upper one")
     low, high = limits[0::2], limits[1::2]
     given = {"minblank": low, "maxblank": high}
     call.arguments["haveVal"] = "NaNvalue" in call.arguments
@@ -300,7 +303,7 @@ def _plane_of(image: str, images: str, corrections: str) -> tuple[float, float, 
     need_columns(table, ("cntr", "fname"), "Need columns: cntr and fname in image list")
     rows = [i for i, name in enumerate(table["fname"]) if Path(str(name)).name == Path(image).name]
     if not rows:
-        raise InputError(f"Hit end of image table without finding file name {Path(image).name}")
+        raise InputError(f"Hit end of image table without finding file name {plain_text(Path(image).name)}")
     planes = need_table(corrections, f"Invalid corrections file: {corrections}")
     need_columns(planes, ("id", "a", "b", "c"), "Need columns: id,a,b,c in corrections file")
     found = planes[planes["id"] == table["cntr"].iloc[rows[0]]]

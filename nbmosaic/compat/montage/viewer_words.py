@@ -10,6 +10,7 @@ from typing import Any
 
 from nbmosaic.core.stretch import parse_limit
 from nbmosaic.errors import InputError
+from nbmosaic.io.headers import plain_text
 from nbmosaic.pipeline.picture_marks import parse_colour, parse_size, parse_symbol
 from nbmosaic.types.picture import (
     CatalogOverlay,
@@ -124,7 +125,7 @@ def _number(text: str, what: str, low: float = -math.inf, high: float = math.inf
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and low <= value <= high):
-        raise InputError(f"{what} ({text[:40]}) must be {rule}")
+        raise InputError(f"{what} ({plain_text(text)[:40]}) must be {rule}")
     return value
 
 
@@ -268,7 +269,7 @@ def from_words(words: Sequence[str]) -> Wanted:
     while i < len(words):
         word = words[i]
         if not word.startswith("-"):
-            raise InputError(f"Invalid directive: {word[:60]}")
+            raise InputError(f"Invalid directive: {plain_text(word)[:60]}")
         i += 1 + _directive(wanted, word[1:], words[i + 1 :])
     return wanted
 
@@ -281,7 +282,7 @@ def _directive(wanted: Wanted, name: str, rest: Sequence[str]) -> int:
         return 0
     needs = {"label": 3, "mark": 2, **dict.fromkeys(("gray", "grey", *COLOURS), 3)}.get(name, 1)
     if name not in _KNOWN:
-        raise InputError(f"Invalid directive: -{name[:60]}")
+        raise InputError(f"Invalid directive: -{plain_text(name)[:60]}")
     if len(rest) < needs:
         raise InputError(f"Too few arguments following -{name} flag")
     if name in _SETTINGS:
