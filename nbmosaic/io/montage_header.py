@@ -29,8 +29,11 @@ def simple_header(
     rotation: float,
     projection: str = "TAN",
     extra: Sequence[str] = (),
+    planes: Sequence[tuple[int, float, float, float]] = (),
 ) -> str:
     """Header template with CDELT and CROTA2, in the digits of mMakeHdr.
+
+    `planes` are further axes: NAXIS, CRVAL, CRPIX and CDELT of each.
 
     Examples
     --------
@@ -38,13 +41,16 @@ def simple_header(
     "CTYPE1  = 'GLON-TAN'"
     """
     lon, lat = SYSTEM_AXES[system[:3]]
-    lines = ["SIMPLE  = T", "BITPIX  = -64", "NAXIS   = 2", f"NAXIS1  = {naxis[0]}", f"NAXIS2  = {naxis[1]}"]
+    lengths = [*naxis, *(plane[0] for plane in planes)]
+    lines = ["SIMPLE  = T", "BITPIX  = -64", f"NAXIS   = {len(lengths)}", *(f"NAXIS{i}  = {n}" for i, n in enumerate(lengths, 1))]
     lines += [f"CTYPE1  = '{lon}-{projection}'", f"CTYPE2  = '{lat}-{projection}'"]
     if system[:3] in {"EQU", "ECL"}:
         lines.append(f"EQUINOX = {equinox:g}")
-    lines += [f"CRVAL{i + 1}  = {crval[i]:14.9f}" for i in range(2)]
-    lines += [f"CRPIX{i + 1}  = {crpix[i]:14.4f}" for i in range(2)]
-    lines += [f"CDELT1  = {-step:14.9f}", f"CDELT2  = {step:14.9f}", f"CROTA2  = {rotation:14.9f}", *extra, "END", ""]
+    lines += [f"CRVAL{i}  = {value:14.9f}" for i, value in enumerate([*crval, *(plane[1] for plane in planes)], 1)]
+    lines += [f"CRPIX{i}  = {value:14.4f}" for i, value in enumerate(crpix, 1)]
+    lines += [f"CRPIX{i}  = {plane[2]:14.9f}" for i, plane in enumerate(planes, 3)]
+    lines += [f"CDELT{i}  = {value:14.9f}" for i, value in enumerate([-step, step, *(plane[3] for plane in planes)], 1)]
+    lines += [f"CROTA2  = {rotation:14.9f}", *extra, "END", ""]
     return "\n".join(lines)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from nbmosaic._types import FloatArray
 from nbmosaic.errors import InputError
 
-__all__ = ["MontageGrid", "grid_corners", "montage_grid"]
+__all__ = ["MontageGrid", "PlaneAxis", "common_axis", "grid_corners", "montage_grid"]
 
 _SPREAD = 1.0  # unit vectors that spread farther than this along any axis are given the whole sky
 _SIDE = 1e-9  # radians: points nearer than this are one corner
@@ -43,6 +44,40 @@ class MontageGrid:
     def crpix(self) -> tuple[float, float]:
         """Reference pixel: the middle, counted from 1."""
         return (self.naxis[0] + 1) / 2.0, (self.naxis[1] + 1) / 2.0
+
+
+class PlaneAxis(NamedTuple):
+    """Third or fourth axis of a template: number of planes, and the value, place (from 1) and step as in a header."""
+
+    naxis: int
+    crval: float
+    crpix: float
+    cdelt: float
+
+
+def common_axis(naxis: FloatArray, crval: FloatArray, crpix: FloatArray, cdelt: FloatArray) -> PlaneAxis | None:
+    """Find the axis that holds all planes of some cubes, by the rule of mMakeHdr.
+
+    Parameters
+    ----------
+    naxis, crval, crpix, cdelt : ndarray, shape (n,)
+        The axis of each cube; NaN where it has none.
+
+    Returns
+    -------
+    PlaneAxis or None
+        From the first plane below CRVAL to the last above it; None unless all cubes have the axis, with one CRVAL and one CDELT.
+
+    Examples
+    --------
+    >>> common_axis(np.array([7.0, 7.0]), np.array([100.0, 100.0]), np.array([3.0, -2.0]), np.array([2.0, 2.0]))
+    PlaneAxis(naxis=12, crval=100.0, crpix=3.0, cdelt=2.0)
+    """
+    rows = np.stack([naxis, crval, crpix, cdelt])
+    if not rows.size or not np.isfinite(rows).all() or (naxis < 1).any() or np.ptp(crval) or np.ptp(cdelt):
+        return None
+    first = float(crpix.max())
+    return PlaneAxis(int(first + float((naxis - crpix).max())), float(crval[0]), first, float(cdelt[0]))
 
 
 def _axes(centre: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -111,7 +146,8 @@ def _north_box(points: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _along_edges(corners: FloatArray) -> tuple[FloatArray, FloatArray, float]:
     """Centre, sizes and angle of the smallest of the boxes that lie along an edge of the hull.
 
-    The centre is half-way between the edge and the farthest corner, and along the edge in the middle of the corners.
+    The centre is, along the edge, in the middle of the corners (as angles round the pole of the edge), and across it where the tangent plane sees as much on
+    both sides.
     """
     best: tuple[float, FloatArray, FloatArray, float] | None = None
     following = np.roll(corners, -1, axis=0)
@@ -121,25 +157,37 @@ def _along_edges(corners: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         if length < _SIDE:
             continue
         normal /= length
-        along = b - a
-        height = np.arcsin(np.clip(corners @ normal, -1.0, 1.0))
-        far = height.max() / 2.0
-        ahead = along - (along @ normal) * normal
-        ahead /= math.sqrt(float(ahead @ ahead))
-        start = np.cross(ahead, normal)
+        start = _unit(a + b)
+        ahead = np.cross(normal, start)
         position = np.arctan2(corners @ ahead, corners @ start)
         middle = (position.min() + position.max()) / 2.0
         foot = math.cos(middle) * start + math.sin(middle) * ahead
-        centre = math.cos(far) * foot + math.sin(far) * normal
         direction = -math.sin(middle) * start + math.cos(middle) * ahead
+        centre = _half_way(corners, foot, normal)
         east, north = _axes(centre)
-        angle = math.atan2(float(direction @ north), -float(direction @ east))
-        size = 2.0 * np.abs(_plane(corners, centre, -angle)).max(axis=0)
+        angle = -math.atan2(float(direction @ north), -float(direction @ east))
+        if (
+            direction @ east > 0
+        ):  # the sign that mMakeHdr gives to edges that run eastward: such a box is turned the wrong way, and seldom the smallest
+            angle = -angle
+        size = 2.0 * np.abs(_plane(corners, centre, angle)).max(axis=0)
         if best is None or size.prod() < best[0]:
-            best = (float(size.prod()), centre, size, -angle)
+            best = (float(size.prod()), centre, size, angle)
     if best is None:
         return *_north_box(corners), 0.0
     return best[1], best[2], best[3]
+
+
+def _half_way(corners: FloatArray, foot: FloatArray, normal: FloatArray) -> FloatArray:
+    """Point above `foot`, towards the pole `normal` of the edge, from which the corners reach as far up as down on the tangent plane."""
+    height = float(np.arcsin(np.clip(corners @ normal, -1.0, 1.0)).max()) / 2.0
+    for _ in range(8):  # each step leaves the square of the size (radians) of the error before
+        centre = math.cos(height) * foot + math.sin(height) * normal
+        up = -math.sin(height) * foot + math.cos(height) * normal
+        reach = corners @ up / (corners @ centre)
+        height += math.atan((reach.min() + reach.max()) / 2.0)
+    result: FloatArray = math.cos(height) * foot + math.sin(height) * normal
+    return result
 
 
 def _upright(size: FloatArray, angle: float) -> tuple[FloatArray, float]:
