@@ -87,7 +87,7 @@ def mean_card(headers: Sequence[CardList], key: str) -> list[Card]:
     [('GAIN', 2.5, 'mean of the pieces')]
     """
     values = [value for value in (cards.number(key, float("nan")) for cards in headers) if np.isfinite(value)]
-    return [(key, float(np.mean(values)), "mean of the pieces")] if values else []
+    return [(key, float(f"{np.mean(values):.12g}"), "mean of the pieces")] if values else []
 
 
 class MefWriter:

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["ImageOptions", "write_exposure"]
 
 _FORMATS = ("image", "mef")
+_REPLACED = (
+    *("DETSEC", "CCDSUM", "CCDSEC", "AMPSEC"),
+    *(f"{letter}TM{i}_{j}" for letter in "AD" for i in (1, 2) for j in (1, 2)),
+    *(f"{letter}TV{i}" for letter in "AD" for i in (1, 2)),
+)
+"""Keywords of a piece that say where it lay on the detector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,8 @@ class ImageOptions:
         Whether the mask is written as 0 and 1, and not as it is.
     corners : bool
         Size the output by the corners of the untrimmed pieces.
+    one_header : bool
+        Take the header over from the piece nearest to its tangent point, as it is, and not from the first, with means over all pieces.
     """
 
     pieces: PieceOptions
@@ -60,6 +68,7 @@ class ImageOptions:
     mask_name: str = "{}"
     plain_mask: bool = True
     corners: bool = False
+    one_header: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in _FORMATS:
@@ -169,13 +178,17 @@ def _union(placed: Sequence[PlacedPiece]) -> PixelBox:
     return box
 
 
-def _lines(exposure: Exposure, number: int, *, mosaic: bool) -> list[str]:
-    """Cards that the output takes over from a piece."""
+def _header(exposure: Exposure, n_pieces: int, options: ImageOptions) -> tuple[list[Card], list[str]]:
+    """Keywords made from the pieces, and cards taken over from one of them."""
+    from nbmosaic.core.geometry.exposure_grid import reference_piece
     from nbmosaic.io.exposure_write import copied_lines
 
-    cards = exposure.pieces[number].cards
-    drop = ("GAIN", "RDNOISE") if mosaic else ()
-    return copied_lines([cards, exposure.primary], mosaic=mosaic, drop=drop)
+    if options.one_header or not exposure.mosaic:
+        number = reference_piece([(piece.info.wcs, piece.info.shape) for piece in exposure.pieces])
+        return [], copied_lines([exposure.pieces[number].cards, exposure.primary], mosaic=False)
+    cards = exposure_cards(exposure, n_pieces)
+    lines = copied_lines([exposure.pieces[0].cards, exposure.primary], mosaic=True, drop=[card[0] for card in cards])
+    return cards, lines
 
 
 def _write_image(
@@ -194,11 +207,11 @@ def _write_image(
     from nbmosaic.io.fits_write import MosaicWriter
 
     grid = crop_grid(MosaicGrid(plane, box.shape), box)
-    cards: list[Card] = [*exposure_cards(exposure, len(placed)), ("LTM1_1", 1.0), ("LTM2_2", 1.0)]
+    made, lines = _header(exposure, len(placed), options)
+    cards: list[Card] = [*made, ("LTM1_1", 1.0), ("LTM2_2", 1.0)]
     if options.masks:
         cards.append(("BPM", options.mask_name.format("")))
     with ExitStack() as stack:
-        lines = _lines(exposure, 0, mosaic=exposure.mosaic)
         writer = stack.enter_context(MosaicWriter(paths[0], grid, cards=cards, lines=lines, overwrite=overwrite, spare_cards=0))
         sinks: list[_ImageSink | _MaskSink] = [_ImageSink(writer)]
         if options.masks:
@@ -225,7 +238,6 @@ def _write_mef(
     from nbmosaic.io.fits_write import write_image
 
     x0, y0 = min(info.box.xmin for info in infos), min(info.box.ymin for info in infos)
-    numbers = {id(piece): number for number, piece in enumerate(exposure.pieces)}
     with MefWriter(image, copied_lines([exposure.primary], mosaic=True), overwrite=overwrite) as writer:
         for one, info in zip(placed, infos, strict=True):
             grid = crop_grid(MosaicGrid(plane, info.box.shape), info.box)
@@ -245,4 +257,4 @@ def _write_mef(
                 write_image(Path(target), store.read_mask(info.index, info.box), grid.wcs, overwrite=overwrite)
             data = store.read_all(info.index, "data", info.box)
             assert data is not None
-            writer.add(name, data, grid, cards=cards, lines=_lines(exposure, numbers[id(one.piece)], mosaic=True))
+            writer.add(name, data, grid, cards=cards, lines=copied_lines([one.piece.cards], mosaic=False, drop=_REPLACED))

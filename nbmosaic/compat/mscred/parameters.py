@@ -164,6 +164,7 @@ class Parameters:
             mask_name=BPM,
             plain_mask=several and not self.old,
             corners=self.old,
+            one_header=self.old,
         )
 
 
