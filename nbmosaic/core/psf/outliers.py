@@ -41,7 +41,7 @@ def find_misfits(result: ImageFitResult, *, threshold: float = 5.0, least_fracti
     Raises
     ------
     ConfigError
-        A threshold that is not positive.
+        A threshold that is not positive; a fit by imphot's method, whose tapered residual shows every source at a mask or an edge as a misfit.
 
     Notes
     -----
@@ -72,6 +72,11 @@ def find_misfits(result: ImageFitResult, *, threshold: float = 5.0, least_fracti
 
     if not (threshold > 0 and least_fraction >= 0):
         raise ConfigError(f"threshold={threshold}, least_fraction={least_fraction}", hint="give positive numbers")
+    if result.method == "imphot":
+        raise ConfigError(
+            'misfits cannot be judged by a fit with method="imphot": its residual is tapered at masks and edges',
+            hint='find them with method="whitened" and mask them here',
+        )
     if not result.good.any():
         return ()
     field = _Field.of(result)
@@ -389,8 +394,7 @@ def fit_without_misfits(
     -----
     One bright star that moved drags the offset of the whole fit, which then misfits every other source. So each round leaves out only the misfits
     at least half as significant as the worst; the others are judged again after the next fit. Innocent sources may be left out on the way. So at the
-    end every source is judged by the model of the clean fit (where that is known under the mask: not for ``method="imphot"``, which tapers it
-    away), the innocent come back, and flux ratios and shifts are those of that comparison.
+    end every source is judged by the model of the clean fit, the innocent come back, and flux ratios and shifts are those of that comparison.
     """
     mask = np.zeros(shape, bool)
     first = result = fit(mask)
@@ -422,7 +426,7 @@ def fit_without_misfits(
 
 def _judged(result: ImageFitResult, first: ImageFitResult, options: dict[str, float]) -> tuple[MisfitSource, ...]:
     """The misfits of the whole image by the model of the clean fit; none where that model does not reach the pixels left out."""
-    if result.model.shape != first.image.shape or result.origin != first.origin:
+    if result.model.shape != first.image.shape or result.origin != first.origin:  # a fit that cuts away masked borders
         return ()
     good = first.good & np.isfinite(result.model)
     if not good[first.good].all():
