@@ -132,6 +132,8 @@ def coloured_middle(rows: NDArray[np.floating], correlation: FloatArray) -> Floa
     kernel = np.zeros(shape, np.float32)
     kernel[np.ix_(lag, lag)] = tapered
     spectrum = np.maximum(fft.rfft2(kernel).real, 0.0)
+    if not len(rows):
+        return np.zeros((0, 0))
     filtered = fft.irfft2(fft.rfft2(rows.astype(np.float32), s=shape) * spectrum, s=shape)[:, : rows.shape[1], : rows.shape[2]]
     flat = rows.reshape(len(rows), -1)
     out: FloatArray = (filtered.reshape(len(rows), -1) @ flat.T).astype(np.float64)

@@ -38,8 +38,8 @@ def fit_imphot(setting: FitSetting) -> ImageFitResult:
 
     Notes
     -----
-    imphot starts with the reference moved by the start offset in whole pixels (rounded), and fits again from what it found where that is a pixel or more away, up to twice. Here the
-    offset is known from the cross-correlation, and the same whole pixels are chosen by the same rule at once.
+    imphot starts with the reference moved by the start offset in whole pixels, and fits again from what it found where that is a pixel or more away, up to
+    twice. So it is done here, because the pixels that are masked depend on it. But each fit starts from the peak of the cross-correlation.
     """
     start, bounds, step = setting.start, setting.bounds, (setting.step[1], setting.step[0])
     x = np.clip(np.array([start.dx, start.dy, start.fwhm, 1.0 / start.beta]), bounds.low, bounds.high)
@@ -48,12 +48,9 @@ def fit_imphot(setting: FitSetting) -> ImageFitResult:
         raise InputError(
             f"the initial offsets ({first[0]:g}, {first[1]:g}) arcsec are larger than the image", hint="give arcsec, not pixels"
         )
-    evaluations, used = 0, None
+    evaluations, place = 0, first
     for _ in range(3):
-        shift = _whole_pixels(first, x, step)
-        if shift == used:
-            break
-        used = shift
+        shift = _whole_pixels(place, step)
         moved = np.array([shift[1] * step[0], shift[0] * step[1], 0.0, 0.0])
         problem = _problem(setting, shift)
         linear = bounds.linear
@@ -61,15 +58,20 @@ def fit_imphot(setting: FitSetting) -> ImageFitResult:
         offset = LinearBounds(low=(linear.low[0], linear.low[1] - problem.median), high=(linear.high[0], linear.high[1] - problem.median))
         solution = solve_image_fit(problem, x - moved, bounds.low - moved, bounds.high - moved, offset)
         evaluations += solution.evaluations
-        x = solution.x + moved
+        found = solution.x + moved
+        if all(abs(found[i] - place[i]) < step[i] for i in (0, 1)):
+            break
+        # masks that have not been moved can spoil the first fit altogether; the cross-correlation is then the better guide
+        spoiled = any(abs(found[i] - x[i]) > step[i] for i in (0, 1))
+        place = [float(v) for v in ((start.dx, start.dy) if spoiled else found[:2])]
+        x = x if spoiled else found
     return _result(setting, problem, solution, moved, evaluations)
 
 
-def _whole_pixels(first: list[float], x: FloatArray, step: tuple[float, float]) -> tuple[int, int]:
-    """``(y, x)`` by imphot's rule: those of the start unless the fit is a pixel or more away from it."""
-    near = all(abs(float(x[i]) - first[i]) < step[i] for i in (0, 1))
-    place = first if near else [float(x[0]), float(x[1])]
-    return math.floor(place[1] / step[1] + 0.5), math.floor(place[0] / step[0] + 0.5)
+def _whole_pixels(place: list[float], step: tuple[float, float]) -> tuple[int, int]:
+    """``(y, x)`` of an offset ``dx, dy``, rounded."""
+    # a half pixel goes down: steps read from headers come out a little too large in imphot, as a recorded fit with dx fixed at half a pixel shows
+    return math.floor(place[1] / step[1] + 0.5 - 1e-6), math.floor(place[0] / step[0] + 0.5 - 1e-6)
 
 
 def _problem(setting: FitSetting, shift: tuple[int, int]) -> SpectrumProblem:
@@ -110,7 +112,7 @@ def _result(setting: FitSetting, problem: SpectrumProblem, solution: Solution, m
     measured = measured._replace(coloured=False, factor_error=2.5 * measured.factor_error)
     factor, _, notes = noise_scale(measured, setting.noise, has_variance=setting.image.variance is not None)
     scores = problem.scores(solution.jacobian)
-    middle = white_middle(scores.reshape(len(scores), -1), variance.ravel()) * factor**2
+    middle = white_middle(scores.reshape(len(scores), variance.size), variance.ravel()) * factor**2
     errors = Errors(normal=white_middle(solution.jacobian), middle=middle)
     solution_bg = (scale, level + problem.median)
     found, covariance, flags = estimates(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from nbmosaic._types import BoolArray, Float32Array, FloatArray
 from nbmosaic.core.psf.fourier_window import resampling_window
 from nbmosaic.core.psf.image_fit_plane import PlaneProblem
 
-__all__ = ["half_plane_mean", "reference_noise_scores", "reference_noise_variance"]
+__all__ = ["half_plane_mean", "reference_noise_pull", "reference_noise_scores", "reference_noise_variance"]
 
 
 def half_plane_mean(half: FloatArray, nx: int) -> float:
@@ -65,6 +67,44 @@ def reference_noise_variance(problem: PlaneProblem, x: FloatArray, scale: float,
     return out
 
 
+def reference_noise_pull(
+    problem: PlaneProblem, x: FloatArray, scale: float, variance: FloatArray, rows: Sequence[int]
+) -> FloatArray:
+    """What the noise of the reference does to the normal equations on average, to be added to them.
+
+    Parameters
+    ----------
+    problem : PlaneProblem
+    x, scale, variance
+        As in `reference_noise_variance`.
+    rows : sequence of int
+        Parameters wanted: 0 scale, 1 bg, 2 dx, 3 dy, 4 fwhm, 5 1 / beta.
+
+    Returns
+    -------
+    ndarray, shape (len(rows),)
+
+    Notes
+    -----
+    A noisy regressor is attenuated: chi square expects ``R = sum w^2 Var(model)`` more than it would without that noise, and less of it for a broader PSF and a smaller scale,
+    so the minimum is pulled there (errors in variables; Stefanski & Carroll's corrected score). The minimum of chi square less R is not, and half the gradient of R is
+    returned.
+    """
+    spectrum = problem.spectrum
+    nx = spectrum.grid.shape[1]
+    window = resampling_window(spectrum.grid.f)
+    tables, look_up = spectrum.table.at(float(x[2]), 1.0 / float(x[3])), spectrum.table.look_up
+    common = (spectrum.inverse * window) ** 2
+    size = float((problem.weight**2 * variance).sum()) / half_plane_mean(window**2, nx)
+    transform = look_up(tables.transform)
+    gains = {
+        0: lambda: scale * transform**2,
+        4: lambda: scale**2 * transform * look_up(tables.by_fwhm),
+        5: lambda: scale**2 * transform * look_up(tables.by_beta * (-1.0 / x[3] ** 2)),
+    }
+    return np.array([size * half_plane_mean(common * gains[row](), nx) if row in gains else 0.0 for row in rows])
+
+
 def reference_noise_scores(
     problem: PlaneProblem, x: FloatArray, scale: float, jacobian: Float32Array, variance: FloatArray, used: BoolArray
 ) -> Float32Array:
@@ -105,4 +145,4 @@ def reference_noise_scores(
         frame = np.zeros(shape, np.float32)
         frame[y : y + ny, x0 : x0 + nx] = row.reshape(ny, nx) * problem.weight32
         rows.append((fft.irfft2(fft.rfft2(frame) * kernel, s=shape) * sigma).ravel())
-    return np.stack(rows)
+    return np.stack(rows) if rows else np.zeros((0, sigma.size), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.core.psf.covariance import coloured_middle, measure_noise, white_middle
 from nbmosaic.core.psf.image_fit_assemble import Errors, estimates, noise_scale
 from nbmosaic.core.psf.image_fit_plane import PlaneProblem, reach_mask, unknown_light
-from nbmosaic.core.psf.image_fit_reference import reference_noise_scores, reference_noise_variance
+from nbmosaic.core.psf.image_fit_reference import reference_noise_pull, reference_noise_scores, reference_noise_variance
 from nbmosaic.core.psf.image_fit_setting import FitSetting
 from nbmosaic.core.psf.image_fit_solver import Solution, solve_image_fit
 from nbmosaic.core.psf.image_fit_spectrum import shifted
@@ -66,7 +67,25 @@ def fit_whitened(setting: FitSetting) -> ImageFitResult:
         # the weights know where the sky falls and how far it spreads: made anew where the start was off
         if _whole_pixels(setting, x) == weights.shift and 0.8 < x[2] / weights.fwhm < 1.25:
             break
+    if weights.reference is not None:
+        solution = _unpulled(setting, weights, solution)
     return _result(setting, weights, solution, evaluations)
+
+
+def _unpulled(setting: FitSetting, weights: _Weights, solution: Solution) -> Solution:
+    """The solution without the pull of the reference's noise: one Newton step, as the pull is a small part of a standard error."""
+    if weights.reference is None or not solution.rows:
+        return solution
+    moving = [i for i, row in enumerate(solution.rows) if row not in solution.at_bound]
+    rows = [solution.rows[i] for i in moving]
+    pull = reference_noise_pull(weights.problem, solution.x, solution.linear[0], weights.reference, rows)
+    step = np.linalg.lstsq(white_middle(solution.jacobian[moving]), pull, rcond=1e-10)[0]
+    values = np.array([*solution.linear, *solution.x])
+    values[rows] += step
+    linear = setting.bounds.linear
+    values[:2] = np.clip(values[:2], linear.low, linear.high)
+    x = np.clip(values[2:], setting.bounds.low, setting.bounds.high)
+    return replace(solution, linear=(float(values[0]), float(values[1])), x=x)
 
 
 def _whole_pixels(setting: FitSetting, x: FloatArray) -> tuple[int, int]:
@@ -108,7 +127,7 @@ def _result(setting: FitSetting, weights: _Weights, solution: Solution, evaluati
     measured = measure_noise(residual, used)
     factor, coloured, notes = noise_scale(measured, setting.noise, has_variance=setting.image.variance is not None)
     if coloured:
-        middle = coloured_middle((jacobian * own.ravel().astype(np.float32)).reshape(-1, *shape), measured.correlation)
+        middle = coloured_middle((jacobian * own.ravel().astype(np.float32)).reshape(len(jacobian), *shape), measured.correlation)
     else:
         middle = white_middle(jacobian, weights.own.ravel())
     middle = middle * factor**2

@@ -228,7 +228,8 @@ class MoffatTable:
 
     The transform depends on ``|k|`` alone, and a Bessel function costs a microsecond. So it is evaluated at 128 nodes that lie densest near k = 0 (where
     ``1 - M`` goes as ``k^(2 beta - 2)``, a cusp for small beta), brought to 2048 even steps by a cubic spline in ``sqrt(k)``, and looked up linearly.
-    The error is below 5e-6 for beta from 1.5 on and fwhm up to 4 / kmax, and below 6e-5 for smaller beta.
+    For beta from 1.5 on, fwhm up to 4 / kmax and k = 0 or from kmax / 500 on the error is below 6e-5 (1e-5 for beta above 2.5). Below beta = 1.5 the cusp
+    is too sharp for the first steps; from kmax / 200 on the error is below 6e-5 there too.
 
     Parameters
     ----------
