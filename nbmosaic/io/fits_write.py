@@ -335,13 +335,14 @@ def _unit_card(unit: str) -> list[Card]:
 
 def write_image(
     path: PathLike,
-    data: AnyArray,
+    data: AnyArray | None,
     wcs: WCS | None = None,
     *,
     unit: str = "",
     cards: Iterable[Card] = (),
     history: Iterable[Any] = (),
     extensions: Mapping[str, AnyArray] | None = None,
+    extension_cards: Mapping[str, Iterable[Card]] | None = None,
     tables: Mapping[str, DataFrame] | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -352,7 +353,7 @@ def write_image(
     path : path
         File to write (``.fits`` or ``.fits.gz``).
     data : ndarray, shape (ny, nx)
-        float32, float64, or integers of 8 (unsigned), 16, 32 or 64 bits; bool is stored as 8 bits.
+        float32, float64, or integers of 8 (unsigned), 16, 32 or 64 bits; bool is stored as 8 bits. None: the primary HDU holds no image.
     wcs : astropy.wcs.WCS, optional
         Two axes.
     unit : str
@@ -361,6 +362,8 @@ def write_image(
         Keywords and HISTORY lines; any text is made printable.
     extensions : mapping of ndarray, optional
         Further images of the same WCS, by extension name.
+    extension_cards : mapping, optional
+        Keywords of extensions, by extension name.
     tables : mapping of DataFrame, optional
         Binary tables, by extension name.
     overwrite : bool
@@ -382,9 +385,14 @@ def write_image(
     PosixPath('sky.fits')
     """
     keywords: list[Card] = [] if wcs is None else [*wcs_values(wcs)]
-    blocks = [_image_block(data, [*_unit_card(unit), *keywords, *cards], history)]
+    if data is None:
+        empty: list[Card] = [("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True)]
+        blocks: list[list[bytes | memoryview]] = [[header_bytes(header_lines([*empty, *_unit_card(unit), *cards], history))]]
+    else:
+        blocks = [_image_block(data, [*_unit_card(unit), *keywords, *cards], history)]
     for name, image in (extensions or {}).items():
-        blocks.append(_image_block(image, [("EXTNAME", name), *keywords], (), extension="IMAGE"))
+        own = [*(extension_cards or {}).get(name, ())]
+        blocks.append(_image_block(image, [("EXTNAME", name), *keywords, *own], (), extension="IMAGE"))
     blocks += [[table_hdu(name, table)] for name, table in (tables or {}).items()]
     needed = sum(len(part) for block in blocks for part in block)
     with replacing(path, overwrite=overwrite, needed=needed) as temporary:
