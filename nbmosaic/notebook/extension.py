@@ -19,6 +19,7 @@ def load(ipython: Any) -> None:
     ipython : InteractiveShell
         The shell.
     """
+    from nbmosaic.notebook.completion import matcher
     from nbmosaic.notebook.display import axes_picture, html_formatter, text_formatter
     from nbmosaic.notebook.magics import MosaicMagics
 
@@ -26,6 +27,8 @@ def load(ipython: Any) -> None:
         return
     magics = MosaicMagics(ipython)
     ipython.register_magics(magics)
+    magics.matcher = matcher(magics)
+    ipython.Completer.custom_matchers.append(magics.matcher)
     formatters = ipython.display_formatter.formatters
     formatters["text/html"].for_type_by_name(*PRODUCT, html_formatter(magics))
     formatters["text/plain"].for_type_by_name(*PRODUCT, text_formatter(magics))
@@ -40,7 +43,7 @@ def unload(ipython: Any) -> None:
     ipython : InteractiveShell
         The shell.
     """
-    magics = loaded(ipython)
+    magics: Any = loaded(ipython)
     if magics is None:
         return
     manager = ipython.magics_manager
@@ -49,6 +52,8 @@ def unload(ipython: Any) -> None:
         if getattr(function, "__self__", None) is magics:
             del manager.magics[kind][name]
     manager.registry.pop(type(magics).__name__, None)
+    if magics.matcher in ipython.Completer.custom_matchers:
+        ipython.Completer.custom_matchers.remove(magics.matcher)
     if magics in ipython.configurables:
         ipython.configurables.remove(magics)
     for mime, place in (("text/html", PRODUCT), ("text/plain", PRODUCT), ("image/png", AXES)):

@@ -57,6 +57,7 @@ class MosaicMagics(Magics):
     def __init__(self, shell: Any, *, backend: Backend | None = None, **kwargs: Any) -> None:
         super().__init__(shell, **kwargs)
         self._backend = backend
+        self.matcher: Callable[[Any], Any] | None = None
 
     @property
     def backend(self) -> Backend:
