@@ -90,7 +90,7 @@ def hst_filter(what: SkyImage | str | Mapping[str, Any]) -> HstFilter:
     Notes
     -----
     ``abmag_zero = -2.5 log10(photflam) - 5 log10(photplam) - 2.408``. imphot takes its table whatever the header says, also for images of other
-    cameras: for a WFPC2 image that is wrong by a factor of twenty.
+    cameras: for a WFPC2 image in F606W that is wrong by a factor of 25.
 
     Examples
     --------

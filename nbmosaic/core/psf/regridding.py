@@ -11,6 +11,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, FloatArray
 from nbmosaic.core.geometry.pixmap import fit_pixel_map, frame_box
+from nbmosaic.core.psf.fourier_window import resampling_window
 from nbmosaic.errors import InputError, NoOverlapError, ShapeError
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.sky_image import SkyImage
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["RegriddedImage", "regrid", "regrid_image", "resampling_window", "rescaled"]
+__all__ = ["RegriddedImage", "regrid", "regrid_image", "rescaled"]
 
 _BLOCK = 192  # target pixels a side that are done at once: with 30 mas pixels onto 0.2 arcsec, 1500 x 1500 pixels of the source
 _REACH = 16.0  # target pixels beyond a block that its pixels draw from: the window's response is 1e-5 of its peak there (3e-4 at 6)
@@ -52,28 +53,6 @@ class RegriddedImage:
     variance: FloatArray | None
     missing: FloatArray
     area_ratio: float
-
-
-def resampling_window(frequency: FloatArray) -> FloatArray:
-    """Blackman window in the Fourier plane.
-
-    Parameters
-    ----------
-    frequency : ndarray
-        Radial frequency over the Nyquist frequency of the new grid.
-
-    Returns
-    -------
-    ndarray
-        ``0.42 + 0.5 cos(pi f) + 0.08 cos(2 pi f)`` up to 1, 0 beyond.
-
-    Examples
-    --------
-    >>> np.abs(resampling_window(np.array([0.0, 1.0, 2.0])).round(12)).tolist()
-    [1.0, 0.0, 0.0]
-    """
-    f = np.abs(np.asarray(frequency, float))
-    return np.where(f <= 1.0, 0.42 + 0.5 * np.cos(np.pi * f) + 0.08 * np.cos(2.0 * np.pi * f), 0.0)
 
 
 def regrid(
@@ -123,7 +102,7 @@ def regrid(
 
     Notes
     -----
-    The image is convolved with the response of `resampling_window`, radial in the pixels of the grid (so that the result does not depend on how the
+    The image is convolved with the response of `nbmosaic.core.psf.fourier_window.resampling_window`, radial in the pixels of the grid (so that the result does not depend on how the
     image is turned), and read off at the exact positions of the pixel centres, in one step. Bad pixels get weight 0:
     ``(B * [good data]) / (B * good)``. Where the grid is finer than the image along an axis, nothing is cut there.
 

@@ -14,7 +14,8 @@ from support.shared import shared_path
 
 from nbmosaic.core.geometry.sky import celestial_transform
 from nbmosaic.core.psf import regridding
-from nbmosaic.core.psf.regridding import regrid, regrid_image, resampling_window, rescaled
+from nbmosaic.core.psf.fourier_window import resampling_window
+from nbmosaic.core.psf.regridding import regrid, regrid_image, rescaled
 from nbmosaic.errors import InputError, NoOverlapError, ShapeError
 from nbmosaic.io.image_planes import read_sky_image
 from nbmosaic.types.sky_image import SkyImage
