@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nbmosaic.errors import FormatError, ShapeError
 from nbmosaic.io.cards import BLOCK, CARD
+from nbmosaic.io.fits_write import MosaicWriter
 from nbmosaic.io.headers import Card, header_bytes, header_lines, wcs_values
 from nbmosaic.io.output import replacing, write_error
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from nbmosaic.io.cards import CardList
     from nbmosaic.types import MosaicGrid
 
-__all__ = ["MefWriter", "copied_lines", "mean_card"]
+__all__ = ["BoxWriter", "MefWriter", "copied_lines", "mean_card"]
 
 _STRUCTURE = re.compile(
     r"(?:SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|EXTEND|EXTNAME|EXTVER|EXTLEVEL|INHERIT|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|END"
@@ -88,6 +91,60 @@ def mean_card(headers: Sequence[CardList], key: str) -> list[Card]:
     """
     values = [value for value in (cards.number(key, float("nan")) for cards in headers) if np.isfinite(value)]
     return [(key, float(f"{np.mean(values):.12g}"), "mean of the pieces")] if values else []
+
+
+class BoxWriter(MosaicWriter):
+    """A mosaic that is written rectangle by rectangle, in one thread."""
+
+    def fill(self, value: float) -> None:
+        """Write one value to the whole image."""
+        nx = self._grid.shape[1]
+        rows = np.full((min(self._grid.shape[0], max(1, (1 << 18) // max(1, nx))), nx), value, f"{self._planes['data'].code}")
+        for first in range(0, self._grid.shape[0], len(rows)):
+            self.write_rows(first, rows[: self._grid.shape[0] - first])
+
+    def write_box(self, first_row: int, first_column: int, data: AnyArray) -> None:
+        """Write a rectangle; what is not written is 0, or as `fill` left it.
+
+        Parameters
+        ----------
+        first_row, first_column : int
+            Pixel of the image that the first of `data` belongs to.
+        data : ndarray, shape (ny, nx)
+            Values.
+
+        Raises
+        ------
+        ShapeError
+            The rectangle reaches beyond the image.
+        """
+        plane, (ny, nx) = self._planes["data"], self._grid.shape
+        height, width = data.shape
+        if first_row < 0 or first_column < 0 or first_row + height > ny or first_column + width > nx:
+            raise ShapeError(
+                f"a rectangle {data.shape} at row {first_row}, column {first_column} does not fit the image {self._grid.shape}"
+            )
+        item = int(plane.code[1:])
+        step = max(1, (1 << 17) // max(1, width))
+        for start in range(0, height, step):
+            part = np.ascontiguousarray(data[start : start + step], f">{plane.code}")
+            self._put_rows(part, plane.data + ((first_row + start) * nx + first_column) * item, nx * item)
+        self._written["data"][:] = True
+
+    def _put_rows(self, rows: AnyArray, position: int, stride: int) -> None:
+        """Write rows that lie `stride` bytes apart: one call a row, which is most of the cost."""
+        if self._stream is None:
+            raise FormatError(f"{self._target} is closed", path=str(self._target))
+        descriptor, view, length = self._stream.fileno(), memoryview(rows.reshape(-1).view(np.uint8).data), rows.shape[1] * rows.itemsize
+        try:
+            for start in range(0, len(view), length):
+                done = os.pwrite(descriptor, view[start : start + length], position)
+                if done != length:  # the disk is full, or a signal came: the plain way tells which
+                    self._write_at(position + done, view[start + done : start + length])
+                position += stride
+        except OSError as error:
+            self.abort()
+            raise write_error(self._target, error, self.size) from error
 
 
 class MefWriter:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.errors import ConfigError, EmptyMosaicError
 from nbmosaic.pipeline.camera_combining import CombineOptions, combine_pieces
-from nbmosaic.pipeline.camera_pieces import PieceBuffers, PieceOptions, PlacedPiece
+from nbmosaic.pipeline.camera_pieces import PieceBuffers, PieceOptions, PlacedPiece, resample_one
 from nbmosaic.pipeline.camera_run import KEPT_FRACTION, exposure_cards, outline_limits, place_exposure, resample_pieces
 from nbmosaic.pipeline.camera_store import PieceStore
 from nbmosaic.pipeline.execution import Execution
@@ -150,6 +151,11 @@ def write_exposure(
     if not placed:
         raise EmptyMosaicError(f"{exposure.name}: no piece falls on the reference", hint="choose a reference that overlaps the exposure")
     box = within if within is not None else _union(placed)
+    if options.layout == "image" and _apart(placed):
+        _stream_image(exposure, placed, plane, box, (image, mask.format("")), options, tell=tell, overwrite=overwrite)
+        if created is not None and exposure.mosaic:
+            created()
+        return placed
     budget = int(KEPT_FRACTION * execution.max_memory)
     store = PieceStore(execution.scratch_folder(), budget=budget)
     try:
@@ -178,6 +184,11 @@ def _union(placed: Sequence[PlacedPiece]) -> PixelBox:
     return box
 
 
+def _apart(placed: Sequence[PlacedPiece]) -> bool:
+    """Whether the rectangles of all pieces are disjoint."""
+    return all(one.box.intersection(two.box).empty for one, two in combinations(placed, 2))
+
+
 def _header(exposure: Exposure, n_pieces: int, options: ImageOptions) -> tuple[list[Card], list[str]]:
     """Keywords made from the pieces, and cards taken over from one of them."""
     from nbmosaic.core.geometry.exposure_grid import reference_piece
@@ -189,6 +200,59 @@ def _header(exposure: Exposure, n_pieces: int, options: ImageOptions) -> tuple[l
     cards = exposure_cards(exposure, n_pieces)
     lines = copied_lines([exposure.pieces[0].cards, exposure.primary], mosaic=True, drop=[card[0] for card in cards])
     return cards, lines
+
+
+def _image_cards(exposure: Exposure, n_pieces: int, options: ImageOptions) -> tuple[list[Card], list[str]]:
+    """Keywords of the image, and cards taken over from the pieces."""
+    made, lines = _header(exposure, n_pieces, options)
+    cards: list[Card] = [*made, ("LTM1_1", 1.0), ("LTM2_2", 1.0)]
+    if options.masks:
+        cards.append(("BPM", options.mask_name.format("")))
+    return cards, lines
+
+
+def _mask_kind(options: ImageOptions) -> np.dtype[Any]:
+    return np.dtype(np.uint8 if options.plain_mask or options.combine.rule != "last" else np.int16)
+
+
+def _stream_image(
+    exposure: Exposure,
+    placed: Sequence[PlacedPiece],
+    plane: WCS,
+    box: PixelBox,
+    paths: tuple[str, str],
+    options: ImageOptions,
+    *,
+    tell: Callable[[PlacedPiece], None] | None,
+    overwrite: bool,
+) -> None:
+    """Write pieces whose rectangles are disjoint straight to where they belong: nothing has to be put together, and only one is held at a time."""
+    from nbmosaic.core.geometry.grid import crop_grid
+    from nbmosaic.io.exposure_write import BoxWriter
+
+    grid = crop_grid(MosaicGrid(plane, box.shape), box)
+    cards, lines = _image_cards(exposure, len(placed), options)
+    blank = options.combine.blank
+    with ExitStack() as stack:
+        image = stack.enter_context(BoxWriter(paths[0], grid, cards=cards, lines=lines, overwrite=overwrite, spare_cards=0))
+        if blank != 0.0:
+            image.fill(blank)
+        mask = None
+        if options.masks:
+            mask = stack.enter_context(BoxWriter(paths[1], grid, dtypes={"data": _mask_kind(options)}, overwrite=overwrite, spare_cards=0))
+            mask.fill(1 if options.plain_mask else 10000)
+        buffers = PieceBuffers()
+        for one in placed:
+            if tell is not None:
+                tell(one)
+            done = resample_one(one, options.pieces, buffers, measure=False)
+            data = done.frame.data
+            if options.pieces.form == "blanked":
+                data[np.isnan(data)] = blank
+            row, column = one.box.ymin - box.ymin, one.box.xmin - box.xmin
+            image.write_box(row, column, data)
+            if mask is not None:
+                mask.write_box(row, column, done.mask != 0 if options.plain_mask else done.mask)
 
 
 def _write_image(
@@ -207,16 +271,12 @@ def _write_image(
     from nbmosaic.io.fits_write import MosaicWriter
 
     grid = crop_grid(MosaicGrid(plane, box.shape), box)
-    made, lines = _header(exposure, len(placed), options)
-    cards: list[Card] = [*made, ("LTM1_1", 1.0), ("LTM2_2", 1.0)]
-    if options.masks:
-        cards.append(("BPM", options.mask_name.format("")))
+    cards, lines = _image_cards(exposure, len(placed), options)
     with ExitStack() as stack:
         writer = stack.enter_context(MosaicWriter(paths[0], grid, cards=cards, lines=lines, overwrite=overwrite, spare_cards=0))
         sinks: list[_ImageSink | _MaskSink] = [_ImageSink(writer)]
         if options.masks:
-            kind = np.dtype(np.uint8 if options.plain_mask or options.combine.rule != "last" else np.int16)
-            masks = MosaicWriter(paths[1], grid, dtypes={"data": kind}, overwrite=overwrite, spare_cards=0)
+            masks = MosaicWriter(paths[1], grid, dtypes={"data": _mask_kind(options)}, overwrite=overwrite, spare_cards=0)
             sinks.append(_MaskSink(stack.enter_context(masks), plain=options.plain_mask))
         combine_pieces(infos, store, box, outline_limits(placed, box), sinks, options=options.combine)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -300,8 +300,8 @@ class PieceBuffers:
         self.pixels, self.mask, self.zones, self.data = Workspace(), Workspace(), Workspace(), Workspace()
 
 
-def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers) -> Resampled:
-    """Resample a piece; the arrays hold until the buffers are used again."""
+def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers, *, measure: bool = True) -> Resampled:
+    """Resample a piece; the arrays hold until the buffers are used again. With `measure` its noise gain and valid pixels are found."""
     from nbmosaic.core.camera_combine import mask_codes
     from nbmosaic.core.geometry.sampled_map import sampled_area
     from nbmosaic.core.resampling.piece_noise import piece_noise_gain
@@ -309,6 +309,9 @@ def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffe
 
     info, forward = placed.piece.info, placed.sampled or placed.forward
     pixels = info.source.load(buffers.pixels.array("pixels", info.shape, "f4"))
+    bad = np.zeros(info.shape, bool) if pixels.mask is None else pixels.mask
+    if options.bad == "flag":  # the kernels read bad pixels as they are
+        pixels = replace(pixels, mask=None)
     done = resample_piece(
         pixels,
         forward,
@@ -328,7 +331,6 @@ def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffe
         done.data[...] *= area
         if done.variance is not None:
             done.variance[...] *= area * area
-    bad = np.zeros(info.shape, bool) if pixels.mask is None else pixels.mask
     if options.form == "bits":
         mask = _bits(bad, done.data, placed, options, buffers)
     else:
@@ -348,9 +350,9 @@ def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffe
         weight=done.weight,
         variance=done.variance,
         map_error_pix=placed.error_pix,
-        noise_gain=piece_noise_gain(options.interpolant, placed.forward),
+        noise_gain=piece_noise_gain(options.interpolant, placed.forward) if measure else 1.0,
     )
-    return Resampled(frame=frame, mask=mask, n_good=int(np.count_nonzero(~np.isnan(done.data))))
+    return Resampled(frame=frame, mask=mask, n_good=int(np.count_nonzero(~np.isnan(done.data))) if measure else 0)
 
 
 def _bits(bad: BoolArray, data: Float32Array, placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers) -> AnyArray:
