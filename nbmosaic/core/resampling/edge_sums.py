@@ -26,36 +26,51 @@ from nbmosaic.core.resampling.overlap_area import _overlap
 __all__ = ["SHARED", "quad_means"]
 
 SHARED = "4a19899b29d3478e"  # see `nbmosaic.core.resampling.piece_kernels`
+Shape = tuple[int, int, int, int]  # width of the image; first row and column of the sums, and their width
 STRIP = 32  # output rows whose running sums are made together: about 1 MB of corners
 NAN = np.float32(np.nan)
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)
 
 
+@njit(nogil=True, error_model="numpy", inline="always")
+def _below(img: Float32Array, sums: FloatArray, p: int, q: int, height: float) -> float:
+    """S at `height` above the lower edge of a pixel, which is element `p` of the image and `q` of the sums."""
+    return sums[np.uint64(q)] + height * img[np.uint64(p)]
+
+
 @njit(nogil=True, error_model="numpy")
-def _column(img: Float32Array, sums: FloatArray, j0: int, i0: int, i: int, xa: float, ya: float, xb: float, yb: float) -> float:
+def _column(img: Float32Array, sums: FloatArray, shape: Shape, i: int, xa: float, ya: float, xb: float, yb: float) -> float:
     """Integral of S dx over an edge inside the column `i`."""
+    stride, j0, i0, width = shape
     ja, jb = int(ya), int(yb)
+    p, q = ja * stride + i, (ja - j0) * width + i - i0
     if ja == jb:
-        return (xb - xa) * (sums[ja - j0, i - i0] + (0.5 * (ya + yb) - ja) * img[ja, i])
+        return (xb - xa) * _below(img, sums, p, q, 0.5 * (ya + yb) - ja)
     slope = (xb - xa) / (yb - ya)
+    if jb == ja + 1:
+        lower = (jb - ya) * _below(img, sums, p, q, 0.5 * (ya + jb) - ja)
+        upper = (yb - jb) * _below(img, sums, p + stride, q + width, 0.5 * (yb - jb))
+        return (lower + upper) * slope
     step = 1 if jb > ja else -1
     total = 0.0
     y = ya
     while ja != jb:
         end = float(ja + 1) if step > 0 else float(ja)
-        total += (end - y) * (sums[ja - j0, i - i0] + (0.5 * (y + end) - ja) * img[ja, i])
+        total += (end - y) * _below(img, sums, p, q, 0.5 * (y + end) - ja)
         y = end
         ja += step
-    total += (yb - y) * (sums[jb - j0, i - i0] + (0.5 * (y + yb) - jb) * img[jb, i])
+        p += step * stride
+        q += step * width
+    total += (yb - y) * _below(img, sums, p, q, 0.5 * (y + yb) - jb)
     return total * slope
 
 
 @njit(nogil=True, error_model="numpy")
-def _edge(img: Float32Array, sums: FloatArray, j0: int, i0: int, xa: float, ya: float, xb: float, yb: float) -> float:
+def _edge(img: Float32Array, sums: FloatArray, shape: Shape, xa: float, ya: float, xb: float, yb: float) -> float:
     """Integral of S dx over an edge."""
     ia, ib = int(xa), int(xb)
     if ia == ib:
-        return _column(img, sums, j0, i0, ia, xa, ya, xb, yb)
+        return _column(img, sums, shape, ia, xa, ya, xb, yb)
     slope = (yb - ya) / (xb - xa)
     step = 1 if ib > ia else -1
     total = 0.0
@@ -63,10 +78,10 @@ def _edge(img: Float32Array, sums: FloatArray, j0: int, i0: int, xa: float, ya: 
     while ia != ib:
         end = float(ia + 1) if step > 0 else float(ia)
         to = ya + slope * (end - xa)
-        total += _column(img, sums, j0, i0, ia, x, y, end, to)
+        total += _column(img, sums, shape, ia, x, y, end, to)
         x, y = end, to
         ia += step
-    return total + _column(img, sums, j0, i0, ib, x, y, xb, yb)
+    return total + _column(img, sums, shape, ib, x, y, xb, yb)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -165,6 +180,7 @@ def quad_means(
     cx, cy = np.empty((STRIP + 1, n + 1)), np.empty((STRIP + 1, n + 1))
     below, above, side = np.empty(n), np.empty(n), np.empty(n + 1)
     shared = pixfrac == 1.0 and not squared
+    x_limit, y_limit = float(nx), float(ny)
     for r0 in range(0, rows, STRIP):
         count = min(STRIP, rows - r0)
         x_low, x_high, y_low, y_high = np.inf, -np.inf, np.inf, -np.inf
@@ -183,12 +199,13 @@ def quad_means(
             continue
         j0, i0 = int(y_low), int(x_low)
         sums = _running_sums(img, j0, int(y_high) + 1, i0, int(x_high) + 1)
-        _row_edges(img, sums, j0, i0, cx[0], cy[0], below)
+        flat, running, shape = img.ravel(), sums.ravel(), (nx, j0, i0, sums.shape[1])
+        _row_edges(flat, running, shape, cx[0], cy[0], x_limit, y_limit, below)
         for k in range(count):
             xa, ya, xb, yb = cx[k], cy[k], cx[k + 1], cy[k + 1]
-            _row_edges(img, sums, j0, i0, xb, yb, above)
+            _row_edges(flat, running, shape, xb, yb, x_limit, y_limit, above)
             for i in range(n + 1):
-                side[i] = _inner_edge(img, sums, j0, i0, xa[i], ya[i], xb[i], yb[i])
+                side[i] = _inner_edge(flat, running, shape, xa[i], ya[i], xb[i], yb[i], x_limit, y_limit)
             for i in range(n):
                 total = below[i] + side[i + 1] - above[i] - side[i]
                 area = 0.5 * ((xb[i + 1] - xa[i]) * (yb[i] - ya[i + 1]) - (xb[i] - xa[i + 1]) * (yb[i + 1] - ya[i]))
@@ -200,16 +217,28 @@ def quad_means(
 
 
 @njit(nogil=True, error_model="numpy")
-def _inner_edge(img: Float32Array, sums: FloatArray, j0: int, i0: int, xa: float, ya: float, xb: float, yb: float) -> float:
-    """Integral over an edge, NaN unless both its ends lie on the image."""
-    ny, nx = img.shape
-    if 0 <= xa < nx and 0 <= xb < nx and 0 <= ya < ny and 0 <= yb < ny:
-        return _edge(img, sums, j0, i0, xa, ya, xb, yb)
-    return np.nan
+def _inner_edge(
+    img: Float32Array, sums: FloatArray, shape: Shape, xa: float, ya: float, xb: float, yb: float, x_limit: float, y_limit: float
+) -> float:
+    """Integral over an edge, NaN unless both its ends lie on the image. The usual edges, which leave one pixel for the next, are done here."""
+    if not (0 <= xa < x_limit and 0 <= xb < x_limit and 0 <= ya < y_limit and 0 <= yb < y_limit):
+        return np.nan
+    ia, ib, ja, jb = int(xa), int(xb), int(ya), int(yb)
+    if (ja == jb and abs(ib - ia) == 1) or (ia == ib and abs(jb - ja) == 1):
+        stride, j0, i0, width = shape
+        dx, dy = xb - xa, yb - ya
+        part = (float(max(ia, ib)) - xa) / dx if ja == jb else (float(max(ja, jb)) - ya) / dy
+        to = ya + part * dy
+        one = _below(img, sums, ja * stride + ia, (ja - j0) * width + ia - i0, 0.5 * (ya + to) - ja)
+        two = _below(img, sums, jb * stride + ib, (jb - j0) * width + ib - i0, 0.5 * (to + yb) - jb)
+        return dx * (part * one + (1.0 - part) * two)
+    return _edge(img, sums, shape, xa, ya, xb, yb)
 
 
 @njit(nogil=True, error_model="numpy")
-def _row_edges(img: Float32Array, sums: FloatArray, j0: int, i0: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+def _row_edges(
+    img: Float32Array, sums: FloatArray, shape: Shape, x: FloatArray, y: FloatArray, x_limit: float, y_limit: float, out: FloatArray
+) -> None:
     """Integrals over the edges between neighbouring corners of a row."""
     for i in range(out.size):
-        out[i] = _inner_edge(img, sums, j0, i0, x[i], y[i], x[i + 1], y[i + 1])
+        out[i] = _inner_edge(img, sums, shape, x[i], y[i], x[i + 1], y[i + 1], x_limit, y_limit)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from nbmosaic._types import AnyArray, FloatArray, IntArray
-from nbmosaic.core.resampling.segments import Segment, hat_weights, map_segments, read_only
+from nbmosaic.core.resampling.segments import Segment, map_segments, read_only, stretched
 from nbmosaic.types.box import PixelBox
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["BOUNDARIES", "boundary_sources", "corner_segments", "open_window", "
 
 BOUNDARIES = ("constant", "nearest", "reflect", "wrap")
 _MESH = 33
-_STRIP = 256  # rows of folded positions that exist at a time
+_STRIP = 64  # rows of positions that exist at a time: 1 MB each for 2048 columns
 _ANYWHERE = 1e30
 
 
@@ -111,12 +111,11 @@ def _sampled_corners(segment: Segment) -> Iterator[Segment]:
     assert patch.cu is not None
     assert patch.cv is not None
     ny, nx = segment.box.shape
-    in_x = hat_weights(np.clip(np.arange(nx + 1) - 0.5, 0, nx - 1), nx, segment.pu.shape[1]).T
-    samples = patch.samples(patch.cu) @ in_x, patch.samples(patch.cv) @ in_x
+    columns, rows = (np.clip(np.arange(n + 1) - 0.5, 0, n - 1) for n in (nx, ny))
+    samples = [stretched(patch.samples(c).T, columns, nx).T for c in (patch.cu, patch.cv)]
     for start in range(0, ny, _STRIP):
         stop = min(start + _STRIP, ny)
-        in_y = hat_weights(np.clip(np.arange(start, stop + 1) - 0.5, 0, ny - 1), ny, len(samples[0]))
-        pu, pv = (read_only(in_y @ values, np.float64) for values in samples)
+        pu, pv = (read_only(stretched(values, rows[start : stop + 1], ny), np.float64) for values in samples)
         box = segment.box
         yield replace(segment, box=PixelBox(box.ymin + start, box.ymin + stop, box.xmin, box.xmax), pu=pu, pv=pv, table=1)
 

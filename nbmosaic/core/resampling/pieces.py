@@ -24,8 +24,7 @@ from nbmosaic.core.resampling.piece_maps import BOUNDARIES, open_window
 from nbmosaic.core.resampling.piece_masks import piece_flags, resample_mask
 from nbmosaic.core.resampling.piece_sampler import PieceSampler, checked_section
 from nbmosaic.core.resampling.points import MINIMUM_COVERAGE, Planes, source_planes
-from nbmosaic.core.resampling.resample import multiply_by_area
-from nbmosaic.core.resampling.segments import covers, map_segments, read_only
+from nbmosaic.core.resampling.segments import covers, map_segments, multiply_by_area, read_only
 from nbmosaic.core.resampling.workspace import Workspace
 from nbmosaic.errors import ConfigError, InputError, ShapeError
 from nbmosaic.types.box import PixelBox

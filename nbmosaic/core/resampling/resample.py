@@ -58,7 +58,7 @@ from nbmosaic.types.frame import FramePixels, ProjectedFrame
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["METHODS", "Workspace", "multiply_by_area", "noise_gain", "resample_frame", "warmup"]
+__all__ = ["METHODS", "Workspace", "noise_gain", "resample_frame", "warmup"]
 
 METHODS = (*POINT_METHODS, "area", "exact")
 _CONSERVE = ("surface_brightness", "flux")

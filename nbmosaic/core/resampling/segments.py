@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import MapPatch, PixelMap
     from nbmosaic.core.resampling.points import Planes
 
-__all__ = ["Segment", "covers", "hat_weights", "interpolation_window", "map_segments", "multiply_by_area", "nearest_window", "read_only"]
+__all__ = ["Segment", "covers", "interpolation_window", "map_segments", "multiply_by_area", "nearest_window", "read_only", "stretched"]
 
 _STRIP = 64  # rows done together where numpy works on whole rows: some 100 kB
 
@@ -64,8 +64,8 @@ class Segment:
     def positions(self, rows: IntArray, columns: IntArray) -> tuple[FloatArray, FloatArray]:
         """Positions ``u, v`` on a mesh of rows and columns of the segment."""
         if self.table == 2:
-            between = hat_weights(columns, self.box.shape[1], self.pu.shape[1]).T
-            return self.pu[rows] @ between, self.pv[rows] @ between
+            u, v = (stretched(p[rows].T, columns, self.box.shape[1]).T for p in (self.pu, self.pv))
+            return u, v
         if self.table:
             where = np.ix_(rows, columns)
             return self.pu[where], self.pv[where]
@@ -92,7 +92,7 @@ class Segment:
         if self.patch.sampling is not None:
             t_y, t_x = (np.linspace(-1.0, 1.0, n) for n in self.patch.sampling)
             known = np.stack([*_gradient(self.patch.cu, t_y, t_x, ny, nx), *_gradient(self.patch.cv, t_y, t_x, ny, nx)])
-            return np.asarray(hat_weights(rows, ny, len(t_y)) @ known @ hat_weights(columns, nx, len(t_x)).T)
+            return np.stack([stretched(stretched(plane, rows, ny).T, columns, nx).T for plane in known])
         t_y = np.asarray(2.0 / (ny - 1) * rows - 1.0)
         t_x = np.asarray(2.0 / (nx - 1) * columns - 1.0)
         return np.stack([*_gradient(self.patch.cu, t_y, t_x, ny, nx), *_gradient(self.patch.cv, t_y, t_x, ny, nx)])
@@ -108,8 +108,8 @@ def map_segments(forward: PixelMap) -> list[Segment]:
         if patch.table_u is not None and patch.table_v is not None:
             pu, pv, table = patch.table_u, patch.table_v, 1
         elif patch.sampling is not None and patch.cu is not None and patch.cv is not None:
-            between = hat_weights(np.arange(box.shape[0]), box.shape[0], patch.sampling[0])
-            pu, pv, table = between @ patch.samples(patch.cu), between @ patch.samples(patch.cv), 2
+            pu, pv = (stretched(patch.samples(c), np.arange(box.shape[0]), box.shape[0]) for c in (patch.cu, patch.cv))
+            table = 2
         else:
             pu, pv = forward.power_rows(patch)
             table = 0
@@ -169,10 +169,12 @@ def multiply_by_area(planes: Planes, segments: Sequence[Segment]) -> None:
                 planes.variance[where] *= area * area
 
 
-def hat_weights(position: AnyArray, n: int, samples: int) -> FloatArray:
-    """Weights of samples at equal distances from pixel 0 to n - 1 in linear interpolation at positions, shape (positions, samples)."""
-    place = np.asarray(position, float)[:, None] * ((samples - 1) / max(1, n - 1))
-    return np.asarray(np.maximum(0.0, 1.0 - np.abs(place - np.arange(samples))), float)
+def stretched(samples: FloatArray, position: AnyArray, n: int) -> FloatArray:
+    """Rows of samples at equal distances from row 0 to n - 1, interpolated linearly to other positions."""
+    place = np.asarray(position, float) * ((len(samples) - 1) / max(1, n - 1))
+    j = np.minimum(place.astype(np.int64), len(samples) - 2)
+    f = (place - j)[:, None]
+    return np.asarray((1.0 - f) * samples[j] + f * samples[j + 1])
 
 
 def _differences(table: FloatArray) -> tuple[FloatArray, FloatArray]:
