@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,28 @@ class PhysicalPixels:
 
     ltv: tuple[float, float] = (0.0, 0.0)
     ltm: tuple[float, float] = (1.0, 1.0)
+
+    @classmethod
+    def of_header(cls, values: Mapping[str, object]) -> PhysicalPixels:
+        """Physical coordinates as header values say (LTV1, LTV2, LTM1_1, LTM2_2); those of the image where they do not.
+
+        Raises
+        ------
+        InputError
+            A value that is no number, or a factor of 0.
+
+        Examples
+        --------
+        >>> PhysicalPixels.of_header({"LTV1": -30.0}).ltv
+        (-30.0, 0.0)
+        """
+        found = {}
+        for key, default in (("LTV1", 0.0), ("LTV2", 0.0), ("LTM1_1", 1.0), ("LTM2_2", 1.0)):
+            value = values.get(key, default)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or (default and value == 0):
+                raise InputError(f"{key} is {value!r}", hint="mend the header, or give regions in other than physical coordinates")
+            found[key] = float(value)
+        return cls(ltv=(found["LTV1"], found["LTV2"]), ltm=(found["LTM1_1"], found["LTM2_2"]))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -102,8 +102,8 @@ def regrid(
 
     Notes
     -----
-    The image is convolved with the response of `nbmosaic.core.psf.fourier_window.resampling_window`, radial in the pixels of the grid (so that the result does not depend on how the
-    image is turned), and read off at the exact positions of the pixel centres, in one step. Bad pixels get weight 0:
+    The image is convolved with the response of `nbmosaic.core.psf.fourier_window.resampling_window`, radial in the pixels of the grid (so that
+    the result does not depend on how the image is turned), and read off at the exact positions of the pixel centres, in one step. Bad pixels get weight 0:
     ``(B * [good data]) / (B * good)``. Where the grid is finer than the image along an axis, nothing is cut there.
 
     mpdaf's ``align_with_image``, which imphot uses, does it in three steps: a rotation by linear interpolation, the window (after bad pixels

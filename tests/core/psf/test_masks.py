@@ -125,8 +125,10 @@ def test_pixel_systems():
     assert np.array_equal(full(angles, grid()), full(pixels, grid()))
     # a cutout that begins at pixel (30, 20) of its parent, and a copy binned by 2
     parent = region("circle", (4.0,), system="physical", centre=(40.0, 25.0), angular=False)
-    cutout = full(parent, grid(), physical=PhysicalPixels(ltv=(-30.0, -20.0)))
+    cutout = full(parent, grid(), physical=PhysicalPixels.of_header({"LTV1": -30.0, "LTV2": -20, "LTM1_1": 1.0}))
     assert np.array_equal(cutout, full(region("circle", (4.0,), system="image", centre=(10.0, 5.0), angular=False), grid()))
+    with pytest.raises(InputError, match="LTM1_1 is 0"):
+        PhysicalPixels.of_header({"LTM1_1": 0.0})
     binned = full(parent, grid(), physical=PhysicalPixels(ltv=(0.25, 0.25), ltm=(0.5, 0.5)))
     assert np.array_equal(binned, full(region("circle", (2.0,), system="image", centre=(19.75, 12.25), angular=False), grid()))
 
