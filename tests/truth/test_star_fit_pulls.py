@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from support.star_pairs import TRUTH, star_pair, window_noise
 
 from nbmosaic.core.psf.star_fit import fit_star
@@ -45,6 +46,22 @@ def test_pulls_with_fixed_parameters(fixed: tuple[str, ...]) -> None:
     for name, pull in pulls(fits).items():
         assert 0.82 < np.sqrt(np.mean(pull**2)) < 1.18, name
         assert abs(pull.mean()) < 0.3, name
+
+
+def test_pulls_with_correlated_noise() -> None:
+    # drizzled cubes: neighbours correlated by 0.55, and a variance plane that knows nothing of it
+    reference, image = star_pair(flux=450.0)
+    rng = np.random.default_rng(21)
+    fits, white = [], []
+    for _ in range(120):
+        noise = ndimage.gaussian_filter(rng.normal(size=image.shape), 0.65)
+        noisy = replace(image, data=image.data + 0.15 * noise / noise.std(), variance=np.full(image.shape, 0.0225))
+        fits.append(fit_star(reference, noisy, centre=(30.0, 30.0), radius_arcsec=3.0))
+        white.append(fit_star(reference, noisy, centre=(30.0, 30.0), radius_arcsec=3.0, noise="given"))
+    assert all(any("neighbouring pixels are correlated" in note for note in fit.notes) for fit in fits)
+    for name, pull in pulls(fits).items():
+        assert 0.8 < np.sqrt(np.mean(pull**2)) < 1.25, name
+    assert np.sqrt(np.mean(pulls(white)["fwhm"] ** 2)) > 1.25
 
 
 def test_independent_moffats_keep_the_bias_of_imphot() -> None:

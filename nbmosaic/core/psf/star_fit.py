@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from nbmosaic._types import BoolArray, FloatArray
+from nbmosaic._types import BoolArray, FloatArray, IntArray
+from nbmosaic.core.psf.covariance import measure_noise
 from nbmosaic.core.psf.fourier_window import fourier_grid, resampling_window
 from nbmosaic.core.psf.star_fit_joint import JointSolution, StarNoise, joint_parameters, solve_joint
 from nbmosaic.core.psf.star_fit_pixels import StarPixels, StarStart, first_guess, star_pixels
@@ -67,7 +68,8 @@ def fit_star(
         Moffat PSF of the reference before it was resampled, for ``method="window"``.
     noise : {"auto", "given", "fitted"}
         Whether the variance is taken as it is, or scaled so that the reduced chi squared is 1; ``"auto"`` scales where that value is more than
-        3 standard deviations from 1, and says so. Without a variance the noise level is always fitted.
+        3 standard deviations from 1, and says so. Without a variance the noise level is always fitted. Unless it is ``"given"``, the standard errors
+        also allow for correlation of neighbouring pixels of the image, where the residuals show it.
 
     Returns
     -------
@@ -122,7 +124,8 @@ def fit_star(
     systems, noises, levels = [image_system, reference_system], [], []
     for i, (system, fit) in enumerate(((image_system, image_fit), (reference_system, reference_fit))):
         power = _window_power(pixels[i], radius_arcsec) if i == 1 and method == "window" else None
-        systems[i], noise_model, level = _levelled(system, fit, pixels[i], noise, power)
+        measured = i == 0 and noise != "given"
+        systems[i], noise_model, level = _levelled(system, fit, pixels[i], noise, power, measured=measured)
         noises.append(noise_model)
         levels.append(level)
     fits = (
@@ -226,7 +229,7 @@ def _is_sound(system: StarSystem, fit: StarSolution, radius_arcsec: float) -> bo
 
 
 def _levelled(
-    system: StarSystem, fit: StarSolution, pixels: StarPixels, rule: NoiseRule, power: FloatArray | None
+    system: StarSystem, fit: StarSolution, pixels: StarPixels, rule: NoiseRule, power: FloatArray | None, *, measured: bool
 ) -> tuple[StarSystem, StarNoise, tuple[float, bool]]:
     """Weights and variances at the noise level that holds; the reduced chi squared by the variance given, and whether it was used as a factor."""
     n_free = max(fit.residual.size - int(system.free.sum()) - 2, 1)
@@ -237,8 +240,24 @@ def _levelled(
     # an exact fit leaves rounding: a floor keeps the weights finite
     level = max(redchi, 1e-20 * float(np.mean(pixels.values**2 / given)), 1e-300) if scaled else 1.0
     rows, columns = pixels.rows - pixels.rows.min(), pixels.columns - pixels.columns.min()
-    noise = StarNoise(variance=given * level, power=power, rows=rows, columns=columns)
+    noise = StarNoise(
+        variance=given * level,
+        power=power,
+        rows=rows,
+        columns=columns,
+        correlation=_correlation(fit.residual / np.sqrt(given * level), rows, columns) if measured else None,
+    )
     return replace(system, weight=system.weight / level), noise, (redchi, scaled)
+
+
+def _correlation(residual: FloatArray, rows: IntArray, columns: IntArray) -> FloatArray | None:
+    """Correlation of neighbouring pixels in residuals of unit variance, where it is significant."""
+    good = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), bool)
+    good[rows, columns] = True
+    grid = np.zeros(good.shape)
+    grid[rows, columns] = residual
+    found = measure_noise(grid, good)
+    return found.correlation if found.coloured else None
 
 
 def _window_power(pixels: StarPixels, radius_arcsec: float) -> FloatArray:

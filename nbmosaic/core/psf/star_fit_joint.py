@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nbmosaic._types import BoolArray, FloatArray, IntArray
+from nbmosaic.core.psf.covariance import coloured_middle
 from nbmosaic.core.psf.star_fit_solver import StarSolution, StarSystem, evaluate_star
 
 __all__ = ["JointSolution", "StarNoise", "joint_parameters", "safe_inverse", "solve_joint"]
@@ -21,15 +22,18 @@ class StarNoise:
     variance : ndarray of float, shape (n,)
         Variance of each pixel.
     power : ndarray of float, shape (m, m), optional
-        Power spectrum (mean 1, full transform) of noise that is correlated from pixel to pixel. None: white.
+        Power spectrum (mean 1, full transform) of noise whose correlation from pixel to pixel is known. None: it is not.
+    correlation : ndarray of float, shape (2 k + 1, 2 k + 1), optional
+        Its correlation at lags up to k, where that was measured in the residuals. With neither, the noise is white.
     rows, columns : ndarray of int, shape (n,)
-        Where the pixels are on the grid of `power`.
+        Where the pixels are on a grid, from 0.
     """
 
     variance: FloatArray
     power: FloatArray | None
     rows: IntArray
     columns: IntArray
+    correlation: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -223,6 +227,10 @@ def _bounds(systems: tuple[StarSystem, StarSystem], n: int, n_image: int) -> tup
 def _score_covariance(system: StarSystem, solution: StarSolution, noise: StarNoise) -> FloatArray:
     """Covariance ``J' W V W J`` of the gradient of chi squared over 2."""
     score = solution.jacobian * (system.weight * np.sqrt(noise.variance))
+    if noise.correlation is not None:
+        window = np.zeros((len(score), int(noise.rows.max()) + 1, int(noise.columns.max()) + 1))
+        window[:, noise.rows, noise.columns] = score
+        return coloured_middle(window, noise.correlation)
     if noise.power is None:
         return score @ score.T
     n = noise.power.shape[0]

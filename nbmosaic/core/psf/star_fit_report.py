@@ -94,7 +94,7 @@ def build_result(
         step_arcsec=frames[0].step_arcsec,
         converged=converged,
         message="converged" if converged else "gave up: the minimum was not reached",
-        notes=_notes(profiles, pixels, levels, frames),
+        notes=_notes(profiles, pixels, levels, frames) + _correlated(noises[0]),
         name=frames[0].name,
         reference_name=frames[1].name,
         unit=frames[0].unit,
@@ -238,3 +238,12 @@ def _notes(
         if not flux.value > 3 * flux.stderr:
             notes.append(f"{label}: no star found here (flux {flux.value:.4g} +- {flux.stderr:.2g})")
     return tuple(notes)
+
+
+def _correlated(noise: StarNoise) -> tuple[str, ...]:
+    """What is said where the residuals of the image are correlated."""
+    if noise.correlation is None:
+        return ()
+    middle = noise.correlation.shape[0] // 2
+    rho = 0.5 * float(noise.correlation[middle, middle + 1] + noise.correlation[middle + 1, middle])
+    return (f"image: neighbouring pixels are correlated by {rho:.2f}; the errors allow for it",)
