@@ -293,8 +293,8 @@ def _core_is_lost(
     border = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
     if (core & (holes > 0) & ~np.isin(holes, border)).any():
         return True
-    image = field.image[window]
-    if np.count_nonzero(image[core] == image[core].max()) >= 3:
+    seen = field.image[window][core & field.good[window]]
+    if seen.size and np.count_nonzero(seen == seen.max()) >= 3:
         return True
     wings = (r > 0.8 * field.fwhm) & (r < 2.0 * field.fwhm)
     left = field.residual[window] + source
