@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from nbmosaic._types import FloatArray
+from nbmosaic.core.resampling.workspace import Workspace
 from nbmosaic.errors import ConfigError, ShapeError
 from nbmosaic.types.box import PixelBox
 
@@ -36,6 +37,8 @@ class BandAdder:
         One of `METHODS`.
     nominal : float
         Area of a whole pixel in the unit of the areas (steradians, or 1 without areas).
+    workspace : Workspace, optional
+        Where the band is kept; the results are then valid until the next band is made from it.
 
     Raises
     ------
@@ -53,15 +56,17 @@ class BandAdder:
     ([[1.0, 6.0]], [[1.0, 1.5]])
     """
 
-    def __init__(self, box: PixelBox, method: str = "mean", nominal: float = 1.0) -> None:
+    def __init__(self, box: PixelBox, method: str = "mean", nominal: float = 1.0, workspace: Workspace | None = None) -> None:
         if method not in METHODS:
             raise ConfigError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
         self.box, self.method, self.nominal = box, method, float(nominal)
         self._values: list[FloatArray] = []
         self._areas: list[FloatArray] = []
-        plain = method != "median"
-        self._total = np.zeros(box.shape if plain else (0, 0))
-        self._covered = np.zeros(box.shape if plain else (0, 0))
+        shape = box.shape if method != "median" else (0, 0)
+        room = workspace or Workspace()
+        self._total, self._covered = room.array("total", shape, "f8"), room.array("covered", shape, "f8")
+        self._total.fill(0.0)
+        self._covered.fill(0.0)
 
     def add(self, box: PixelBox, values: FloatArray, areas: FloatArray | None = None) -> None:
         """Add one image.
@@ -113,10 +118,10 @@ class BandAdder:
             if self._values:
                 kernels.median_rows(np.stack(self._values), np.stack(self._areas), image, area)
             return image, area
-        empty = ~(self._covered > 0)
         image = self._total
         if self.method == "mean":
             with np.errstate(invalid="ignore"):
-                image = image / self._covered
+                return np.divide(image, self._covered, out=image), self._covered  # 0 / 0 where nothing was added
+        empty = ~(self._covered > 0)
         image[empty] = np.nan
         return image, np.where(empty, 0.0, 1.0) if self.method == "count" else self._covered

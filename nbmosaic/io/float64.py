@@ -7,7 +7,6 @@ window of an image costs the reading of that window only.
 from __future__ import annotations
 
 import gzip
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -213,7 +212,8 @@ class Writer64:
         self.rows = 0
         self._stream = stream
         head: list[Card] = [("SIMPLE", True), ("BITPIX", -64), ("NAXIS", 2), ("NAXIS1", shape[1]), ("NAXIS2", shape[0])]
-        stream.write(header_bytes(header_lines([*head, *_HEAD, *cards])))
+        self._swapped = np.empty(0, ">f8")
+        self._put(header_bytes(header_lines([*head, *_HEAD, *cards])))
 
     def write(self, rows: AnyArray) -> None:
         """Append rows (ny, nx) of numbers.
@@ -227,17 +227,26 @@ class Writer64:
         if rows.ndim != 2 or rows.shape[1] != nx or self.rows + len(rows) > ny:
             raise ShapeError(f"{rows.shape} pixels after {self.rows} rows of an image of {ny} x {nx}")
         step = max(1, _STRIP // max(nx, 1))
+        if self._swapped.size < step * nx:
+            self._swapped = np.empty(step * nx, ">f8")  # kept: fresh memory for each strip costs more than the swap
         for start in range(0, len(rows), step):
-            part = np.array(rows[start : start + step], np.float64, order="C")
-            self._stream.write((part.byteswap(inplace=True) if sys.byteorder == "little" else part).data)
+            part = rows[start : start + step]
+            swapped = self._swapped[: part.size]
+            np.copyto(swapped.reshape(part.shape), part)
+            self._put(memoryview(swapped.view(np.uint8).data))
         self.rows += len(rows)
+
+    def _put(self, view: memoryview | bytes) -> None:
+        done = 0
+        while done < len(view):  # a raw write may take only a part, and says so only by its return value
+            done += self._stream.write(view[done:])
 
     def finish(self) -> None:
         """Fill the last block."""
         ny, nx = self.shape
         if self.rows != ny:
             raise ShapeError(f"{self.rows} rows of an image of {ny} rows were written")
-        self._stream.write(bytes(-ny * nx * 8 % 2880))
+        self._put(bytes(-ny * nx * 8 % 2880))
 
 
 @contextmanager

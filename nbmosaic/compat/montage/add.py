@@ -87,6 +87,7 @@ class _Mosaic:
     """Images of a table on a template, opened while the bands that they fall on are added."""
 
     def __init__(self, folder: str, images: Any, template: Template, *, areas: bool) -> None:
+        from nbmosaic.core.resampling.workspace import Workspace
         from nbmosaic.types import PixelBox
 
         if not len(images):
@@ -106,6 +107,7 @@ class _Mosaic:
             x0, y0 = round(template.crpix[0] - float(crpix1)), round(template.crpix[1] - float(crpix2))
             self.boxes.append(PixelBox(y0, y0 + int(ny), x0, x0 + int(nx)))
         self._open: dict[int, GridImage] = {}
+        self._workspace = Workspace()  # fresh memory for each band costs as much as adding it
         values = self._reference()
         self.nominal = abs(math.radians(values["CDELT1"]) * math.radians(values["CDELT2"])) if areas else 1.0
 
@@ -149,7 +151,7 @@ class _Mosaic:
             row = whole.ymin
             while row < whole.ymax:
                 band = PixelBox(row, min(whole.ymax, row + self._rows(row, whole, method)), whole.xmin, whole.xmax)
-                adder = BandAdder(band, method, self.nominal)
+                adder = BandAdder(band, method, self.nominal, self._workspace)
                 for k, box in enumerate(self.boxes):
                     part = box.intersection(band)
                     if not part.empty:
@@ -172,7 +174,9 @@ class _Mosaic:
     def _add(self, adder: Any, k: int, part: PixelBox) -> None:
         one = self._image(k)
         where = part.slices(self.boxes[k])
-        adder.add(part, one.image.window(where), None if one.area is None else one.area.window(where))
+        values = one.image.window(where, self._workspace.array("values", (part.size,), "f8"))
+        area = None if one.area is None else one.area.window(where, self._workspace.array("areas", (part.size,), "f8"))
+        adder.add(part, values, area)
 
 
 def _check_header(cards: CardList, reference: dict[str, Any], name: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nbmosaic._types import BoolArray, FloatArray
     from nbmosaic.core.matching.relaxation import Relaxed
+    from nbmosaic.core.resampling.workspace import Workspace
 
 __all__ = ["mBackground", "mBgExec", "mBgModel"]
 
@@ -152,7 +153,7 @@ def _remarks(ids: list[int], members: Any, model: Relaxed) -> Answer:
     return {"msg": "; ".join(remarks).encode()} if remarks else {}
 
 
-def _correct(source: str, output: str, plane: tuple[float, float, float], *, areas: bool) -> None:
+def _correct(source: str, output: str, plane: tuple[float, float, float], *, areas: bool, workspace: Workspace) -> None:
     """Write an image (and its area) without its background, a strip of rows at a time."""
     from nbmosaic.core.matching.montage_fit import subtract_plane
     from nbmosaic.io.float64 import area_name, writing_image64
@@ -174,7 +175,10 @@ def _correct(source: str, output: str, plane: tuple[float, float, float], *, are
             writers.append(stack.enter_context(writing_image64(area_name(output), image.shape, cards)))
         for start in range(0, ny, step):
             where = (slice(start, min(start + step, ny)), slice(0, nx))
-            rows = subtract_plane(image.window(where), None if area is None else area.window(where), crpix, plane, start)
+            size = step * nx
+            strip = image.window(where, workspace.array("image", (size,), "f8"))
+            cover = None if area is None else area.window(where, workspace.array("area", (size,), "f8"))
+            rows = subtract_plane(strip, cover, crpix, plane, start, in_place=True)
             for writer, part in zip(writers, rows, strict=False):
                 assert part is not None
                 writer.write(part)
@@ -205,10 +209,12 @@ def mBackground(input_file: Any, output_file: Any, A: float, B: float, C: float,
     >>> mBackground("no.fits", "out.fits", 0, 0, 1)["msg"]
     b'Image file no.fits missing or invalid FITS'
     """
+    from nbmosaic.core.resampling.workspace import Workspace
+
     start = time.perf_counter()
     source, output = path_text(input_file, "input_file"), path_text(output_file, "output_file")
     plane = (need_number(A, "A"), need_number(B, "B"), need_number(C, "C"))
-    _correct(source, output, plane, areas=not noAreas)
+    _correct(source, output, plane, areas=not noAreas, workspace=Workspace())
     return {"time": time.perf_counter() - start}
 
 
@@ -245,6 +251,8 @@ def mBgExec(path: Any, tblfile: Any, fitfile: Any, corrdir: Any, noAreas: bool =
     >>> mBgExec(".", "no.tbl", "corrections.tbl", ".")["msg"]
     b'Invalid image metadata file: no.tbl'
     """
+    from nbmosaic.core.resampling.workspace import Workspace
+
     folder, images = path_text(path, "path"), path_text(tblfile, "tblfile")
     corrections, where = path_text(fitfile, "fitfile"), path_text(corrdir, "corrdir")
     table = need_table(images, f"Invalid image metadata file: {images}")
@@ -253,10 +261,11 @@ def mBgExec(path: Any, tblfile: Any, fitfile: Any, corrdir: Any, noAreas: bool =
     need_columns(found, ("id", "a", "b", "c"), "Need columns: id a b c in corrections file")
     need_folder(where, f"Cannot access {where}")
     planes = {int(row["id"]): (float(row["a"]), float(row["b"]), float(row["c"])) for row in read_rows(found, ("id", "a", "b", "c"))}
-    batch, missing = Batch(), 0
+    batch, missing, workspace = Batch(), 0, Workspace()
     for number, name in zip(cntr.tolist(), map(str, fname), strict=True):
         plane = planes.get(int(number))
         missing += plane is None
         with batch.member(name):
-            _correct(str(Path(folder, name)), str(Path(where, Path(name).name)), plane or (0.0, 0.0, 0.0), areas=not noAreas)
+            target = str(Path(where, Path(name).name))
+            _correct(str(Path(folder, name)), target, plane or (0.0, 0.0, 0.0), areas=not noAreas, workspace=workspace)
     return batch.answer(count=len(table), nocorrection=missing, failed=batch.failed)

@@ -260,7 +260,13 @@ def _strided(data: FloatArray) -> FloatArray:
 
 
 def subtract_plane(
-    image: FloatArray, area: FloatArray | None, crpix: tuple[float, float], plane: tuple[float, float, float], first_row: int = 0
+    image: FloatArray,
+    area: FloatArray | None,
+    crpix: tuple[float, float],
+    plane: tuple[float, float, float],
+    first_row: int = 0,
+    *,
+    in_place: bool = False,
 ) -> tuple[FloatArray, FloatArray | None]:
     """Rows of an image without its background, by mBackground's rules.
 
@@ -276,11 +282,13 @@ def subtract_plane(
         ``a, b, c`` of the plane ``a x + b y + c`` in 0-based pixels minus 1-based CRPIX.
     first_row : int
         0-based row of the first row given.
+    in_place : bool
+        Put the results into `image` and `area`.
 
     Returns
     -------
     tuple of ndarray
-        New image and area; NaN and 0 where the image is not finite or the area is not positive.
+        Image and area; NaN and 0 where the image is not finite or the area is not positive.
 
     Examples
     --------
@@ -288,13 +296,13 @@ def subtract_plane(
     >>> subtract_plane(np.array([[5.0, 5.0]]), None, (0.0, 0.0), (1.0, 0.0, 2.0))[0]
     array([[3., 2.]])
     """
-    a, b, c = plane
-    x = np.arange(image.shape[1]) - crpix[0]
-    y = np.arange(first_row, first_row + image.shape[0]) - crpix[1]
-    result = image - (a * x + (b * y + c)[:, np.newaxis])
-    bad = ~np.isfinite(result)
-    if area is not None:
-        bad |= ~(area > 0)
-        area = np.where(bad, 0.0, area)
-    result[bad] = np.nan
-    return result, area
+    from nbmosaic.core.matching import montage_kernels as kernels
+
+    none = np.ones((1, 1))
+    out, covered = (None if p is None else p if in_place else np.empty(p.shape) for p in (image, area))
+    assert out is not None
+    abc = (float(plane[0]), float(plane[1]), float(plane[2]))
+    planes = (_strided(image), none if area is None else _strided(area))
+    results = (out, none if covered is None else covered)
+    kernels.level_rows(*planes, int(area is not None), abc, float(crpix[0]), float(crpix[1] - first_row), *results)
+    return out, covered
