@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         cutout,
         header,
         images,
+        mscimage,
         overlaps,
         project,
         read,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         show,
         shrink,
     )
+    from nbmosaic.pipeline.transform import fit_map, transform
 
 __version__ = "0.1.0"
 
@@ -38,9 +40,11 @@ _HOME = {
     "coadd": "nbmosaic.pipeline.stages",
     "correct": "nbmosaic.pipeline.stages",
     "cutout": "nbmosaic.pipeline.stages",
+    "fit_map": "nbmosaic.pipeline.transform",
     "header": "nbmosaic.pipeline.stages",
     "images": "nbmosaic.pipeline.stages",
     "mosaic": "nbmosaic.pipeline.mosaic",
+    "mscimage": "nbmosaic.pipeline.stages",
     "overlaps": "nbmosaic.pipeline.stages",
     "project": "nbmosaic.pipeline.stages",
     "read": "nbmosaic.pipeline.stages",
@@ -48,6 +52,7 @@ _HOME = {
     "show": "nbmosaic.pipeline.stages",
     "shrink": "nbmosaic.pipeline.stages",
     "simulate_frames": "nbmosaic.pipeline.simulate",
+    "transform": "nbmosaic.pipeline.transform",
 }
 
 __all__ = [
@@ -58,9 +63,11 @@ __all__ = [
     "coadd",
     "correct",
     "cutout",
+    "fit_map",
     "header",
     "images",
     "mosaic",
+    "mscimage",
     "overlaps",
     "project",
     "read",
@@ -68,6 +75,7 @@ __all__ = [
     "show",
     "shrink",
     "simulate_frames",
+    "transform",
 ]
 
 
