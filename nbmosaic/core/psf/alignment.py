@@ -188,6 +188,8 @@ def shift_image(image: SkyImage, dx: float, dy: float, *, method: str = "spline"
     from nbmosaic.types.frame import FramePixels
 
     ny, nx = image.shape
+    if min(ny, nx) < 2:
+        raise InputError(f"{image.name or 'the image'} of {ny} x {nx} pixels cannot be resampled", hint="correct its header instead")
     good = ~image.mask
     if not good.any() or abs(dx) >= nx or abs(dy) >= ny:
         raise InputError(f"no good pixel of {image.name or 'the image'} is left on its grid after a shift by {dx:.2f}, {dy:.2f} pixels")

@@ -119,7 +119,7 @@ def regrid(
     if box is None or box.empty or not good.any():
         reason = "has no good pixel" if not good.any() else "does not overlap the grid"
         raise NoOverlapError(f"{name} {reason}", hint="look at its mask and WCS")
-    forward = fit_pixel_map(target, wcs, box, data.shape, source_shape=shape)
+    forward = fit_pixel_map(target, wcs, box.expand(1), data.shape, source_shape=shape)
     level = float(np.median(data[good][:: max(1, good.sum() // 100_000)]))
     out = RegriddedImage(
         data=np.zeros(shape),
@@ -203,39 +203,45 @@ class _Source:
     level: float
 
 
-def _jacobian(forward: PixelMap, box: PixelBox) -> FloatArray:
-    """Source pixels per target pixel at the middle of a box: ``[[dy/dy, dy/dx], [dx/dy, dx/dx]]``."""
-    y0, x0 = (box.ymin + box.ymax - 1) // 2, (box.xmin + box.xmax - 1) // 2
-    across = [min(max(y0 - 1, box.ymin), max(box.ymax - 3, box.ymin)), min(max(x0 - 1, box.xmin), max(box.xmax - 3, box.xmin))]
-    ys = np.array([across[0], min(across[0] + 2, box.ymax - 1)])
-    xs = np.array([across[1], min(across[1] + 2, box.xmax - 1)])
-    v, u = forward.evaluate(ys[:, None], xs[None, :])
-    return np.array(
-        [
-            [(v[1, :] - v[0, :]).mean() / max(ys[1] - ys[0], 1), (v[:, 1] - v[:, 0]).mean() / max(xs[1] - xs[0], 1)],
-            [(u[1, :] - u[0, :]).mean() / max(ys[1] - ys[0], 1), (u[:, 1] - u[:, 0]).mean() / max(xs[1] - xs[0], 1)],
-        ]
-    )
+class _Places:
+    """Where the pixels of a block lie on the source, and how the map stretches there."""
+
+    def __init__(self, forward: PixelMap, box: PixelBox) -> None:
+        wide = box.expand(1)
+        v, u = forward.evaluate(*np.mgrid[wide.ymin : wide.ymax, wide.xmin : wide.xmax])
+        inner = slice(1, -1)
+        v_y, v_x = 0.5 * (v[2:, inner] - v[:-2, inner]), 0.5 * (v[inner, 2:] - v[inner, :-2])
+        u_y, u_x = 0.5 * (u[2:, inner] - u[:-2, inner]), 0.5 * (u[inner, 2:] - u[inner, :-2])
+        self.v, self.u = v[inner, inner], u[inner, inner]
+        self.area: FloatArray = np.abs(v_y * u_x - v_x * u_y)
+        self.seen: BoolArray = np.isfinite(self.v) & np.isfinite(self.u) & np.isfinite(self.area) & (self.area > 0)
+        seen = self.seen
+        self.matrix: FloatArray = np.array(
+            [[v_y[seen].mean(), v_x[seen].mean()], [u_y[seen].mean(), u_x[seen].mean()]] if seen.any() else np.eye(2)
+        )
 
 
 def _area_ratio(forward: PixelMap, box: PixelBox) -> float:
-    return abs(float(np.linalg.det(_jacobian(forward, box))))
+    """Area of the pixel at the middle of the grid, in source pixels; of any pixel where that one sees nothing."""
+    y, x = (box.ymin + box.ymax) // 2, (box.xmin + box.xmax) // 2
+    places = _Places(forward, PixelBox(y, y + 1, x, x + 1).intersection(box))
+    if not places.seen.any():
+        places = _Places(forward, box)
+    return float(np.median(places.area[places.seen])) if places.seen.any() else math.nan
 
 
 def _regrid_block(source: _Source, forward: PixelMap, box: PixelBox, out: RegriddedImage, *, flux: bool, max_missing: float) -> None:
     """Fill one block of the output."""
-    ys, xs = np.mgrid[box.ymin : box.ymax, box.xmin : box.xmax]
-    v, u = forward.evaluate(ys, xs)
-    matrix = _block_matrix(forward, box, v)
-    if matrix is None:
+    places = _Places(forward, box)
+    if not places.seen.any():
         return
-    cut = _cut(matrix, v, u)
+    matrix, cut = places.matrix, _cut(places)
     inside = cut.intersection(PixelBox(0, source.data.shape[0], 0, source.data.shape[1]))
     if inside.empty:
         return
     part = source.good[inside.slices()]
     reader = _Window(cut.shape, matrix) if _decimates(matrix) else _Spline()
-    at = (np.nan_to_num(v - cut.ymin, nan=-1e6), np.nan_to_num(u - cut.xmin, nan=-1e6))
+    at = (np.where(places.seen, places.v - cut.ymin, -1e6), np.where(places.seen, places.u - cut.xmin, -1e6))
 
     def plane(values: FloatArray, start: float = 0.0) -> FloatArray:
         whole = np.full(cut.shape, start)
@@ -245,13 +251,13 @@ def _regrid_block(source: _Source, forward: PixelMap, box: PixelBox, out: Regrid
     good = plane(np.ones(part.shape))
     values = reader.read(reader.filled(plane(source.data[inside.slices()] - source.level), good), at)
     weight = reader.weight(good, at)
-    weight[~np.isfinite(v) | ~np.isfinite(u)] = 0.0
+    weight[~places.seen] = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (values / weight if reader.is_mean else values) + source.level
     missing = np.clip(1.0 - weight, 0.0, 1.0)
     missing[missing < _EXACT] = 0.0
-    bad = (missing > max(max_missing, _EXACT)) | ~np.isfinite(mean)
-    area = _areas(v, u, matrix) if flux else np.ones(v.shape)
+    bad = (missing > max(max_missing, _EXACT)) | ~np.isfinite(mean) | ~places.seen
+    area = places.area if flux else np.ones(missing.shape)
     where = box.slices()
     out.data[where] = np.where(bad, 0.0, mean * area)
     out.mask[where] = bad
@@ -267,11 +273,12 @@ def _regrid_block(source: _Source, forward: PixelMap, box: PixelBox, out: Regrid
         out.variance[where] = np.where(bad, 0.0, found)
 
 
-def _cut(matrix: FloatArray, v: FloatArray, u: FloatArray) -> PixelBox:
+def _cut(places: _Places) -> PixelBox:
     """Source pixels that a block draws from."""
-    reach = _REACH * np.maximum(np.hypot(matrix[:, 0], matrix[:, 1]), 1.0) + 2.0
-    low_y, high_y = math.floor(np.nanmin(v) - reach[0]), math.ceil(np.nanmax(v) + reach[0]) + 1
-    low_x, high_x = math.floor(np.nanmin(u) - reach[1]), math.ceil(np.nanmax(u) + reach[1]) + 1
+    reach = _REACH * np.maximum(np.hypot(places.matrix[:, 0], places.matrix[:, 1]), 1.0) + 2.0
+    v, u = places.v[places.seen], places.u[places.seen]
+    low_y, high_y = math.floor(v.min() - reach[0]), math.ceil(v.max() + reach[0]) + 1
+    low_x, high_x = math.floor(u.min() - reach[1]), math.ceil(u.max() + reach[1]) + 1
     return PixelBox(low_y, high_y, low_x, high_x)
 
 
@@ -362,19 +369,3 @@ class _Spline:
     def variance(self, spread: FloatArray, at: tuple[FloatArray, FloatArray]) -> FloatArray:
         """Variance, interpolated: an upper limit, for interpolation between pixels averages a little."""
         return self.weight(spread, at)
-
-
-def _block_matrix(forward: PixelMap, box: PixelBox, v: FloatArray) -> FloatArray | None:
-    """Jacobian of a block; None where the map sees nothing of the source."""
-    if not np.isfinite(v).any():
-        return None
-    matrix = _jacobian(forward, box)
-    return matrix if np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 0 else None
-
-
-def _areas(v: FloatArray, u: FloatArray, matrix: FloatArray) -> FloatArray:
-    """Area of each pixel of the grid in pixels of the source."""
-    if min(v.shape) < 2:
-        return np.full(v.shape, abs(float(np.linalg.det(matrix))))
-    (v_y, v_x), (u_y, u_x) = np.gradient(v), np.gradient(u)
-    return np.abs(v_y * u_x - v_x * u_y)

@@ -219,5 +219,7 @@ def test_scale_zero_and_what_cannot_be_corrected():
         apply_corrections(image, dx=np.nan, dy=0.0, scale=1.0, bg=0.0)
     with pytest.raises(InputError, match="no good pixel of the image is left"):
         apply_corrections(image, dx=100.0, dy=0.0, scale=1.0, bg=0.0, resample=True)
+    with pytest.raises(InputError, match="of 1 x 5 pixels cannot be resampled"):
+        shift_image(image_of(wave, (1, 5)), 0.1, 0.1)
     with pytest.raises(InputError, match="no good pixel"):
         shift_image(image.changed(mask=np.ones((60, 70), bool)), 0.1, 0.1)

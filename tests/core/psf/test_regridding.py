@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from scipy import special
 from support.shared import shared_path
@@ -194,6 +195,35 @@ def test_a_finer_grid_is_not_filtered():
     same = regrid(sky(xx, yy), np.zeros((60, 60), bool), source, source, (60, 60))
     assert np.abs(same.data - sky(xx, yy)).max() < 1e-8
     assert not same.mask.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2)])
+def test_grids_of_a_pixel_or_two(shape):
+    source = grid(0.03, FINE)
+    image = stars(source, FINE)
+    whole = regrid(image, np.zeros(FINE, bool), source, grid(0.2, (21, 21), 15.0), (21, 21))
+    target = grid(0.2, (21, 21), 15.0).slice((slice(10, 10 + shape[0]), slice(8, 8 + shape[1])))
+    part = regrid(image, np.zeros(FINE, bool), source, target, shape)
+    assert part.data == pytest.approx(whole.data[10 : 10 + shape[0], 8 : 8 + shape[1]], rel=1e-3, abs=1e-5)
+
+
+def test_another_projection_and_system():
+    """Onto galactic pixels, some of which look beyond the sky of the image."""
+    source = grid(0.03, FINE)
+    centre = SkyCoord(53.16, -27.78, unit="deg").galactic
+    target = grid(0.2, COARSE)
+    target.wcs.ctype, target.wcs.crval = ["GLON-SIN", "GLAT-SIN"], [centre.l.deg, centre.b.deg]
+    image = stars(source, FINE, margin=110)
+    found = regrid(image, np.zeros(FINE, bool), source, target, COARSE)
+    assert found.data[~found.mask].sum() == pytest.approx(image.sum(), rel=1e-3)
+    wide = WCS(naxis=2)
+    wide.wcs.ctype, wide.wcs.cdelt, wide.wcs.crpix, wide.wcs.crval = ["RA---SIN", "DEC--SIN"], [-4, 4], [20.5, 20.5], [53, -27]
+    sky = WCS(naxis=2)
+    sky.wcs.ctype, sky.wcs.cdelt, sky.wcs.crpix, sky.wcs.crval = ["RA---TAN", "DEC--TAN"], [-2, 2], [30.5, 30.5], [53, -27]
+    whole = regrid(np.ones((60, 60)), np.zeros((60, 60), bool), sky, wide, (40, 40), flux=False)
+    assert np.isfinite(whole.data).all()
+    assert whole.data[~whole.mask] == pytest.approx(1.0)
+    assert whole.mask[0, 0]
 
 
 def test_memory_is_bounded():
