@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in MONTAGE:
         return _run_montage(words[0], words[1:])
-    parser = _parser(full=words[:1] == ["mosaic"])
+    parser = _parser(command=next(iter(words), ""))
     chosen, unknown = parser.parse_known_args(words)
     if unknown:
         parser.error(_unknown(unknown[0], chosen))
@@ -94,7 +94,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"nbmosaic: warning: {message}", file=sys.stderr)
 
 
-def _parser(*, full: bool) -> argparse.ArgumentParser:
+def _parser(*, command: str) -> argparse.ArgumentParser:
     from nbmosaic import __version__
 
     parser = _Parser(
@@ -106,7 +106,13 @@ def _parser(*, full: bool) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nbmosaic {__version__}")
     commands = parser.add_subparsers(title="mosaics and tools", metavar="COMMAND")
-    _add_mosaic(commands.add_parser("mosaic", help="frames to one background-matched mosaic", allow_abbrev=False), full=full)
+    _add_mosaic(commands.add_parser("mosaic", help="frames to one background-matched mosaic", allow_abbrev=False), full=command == "mosaic")
+    mscimage = commands.add_parser("mscimage", help="mosaic exposures to single images, as IRAF's task of that name", allow_abbrev=False)
+    mscimage.set_defaults(run=_run_mscimage)
+    if command == "mscimage":
+        from nbmosaic.compat.mscred.command import add_arguments
+
+        add_arguments(mscimage)
     demo = commands.add_parser("demo", help="simulate frames, make their mosaic, and a small report", allow_abbrev=False)
     demo.add_argument("--folder", default="nbmosaic-demo", help="where the files go (default: nbmosaic-demo)")
     demo.add_argument("--seed", type=int, default=1, help="seed of the simulated sky (default: 1)")
@@ -176,6 +182,12 @@ def _run_mosaic(chosen: argparse.Namespace) -> int:
         print(run)
         print(f"wrote {chosen.output}")
     return 0
+
+
+def _run_mscimage(chosen: argparse.Namespace) -> int:
+    from nbmosaic.compat.mscred.command import run_command
+
+    return run_command(chosen)
 
 
 def _run_demo(chosen: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nbmosaic.errors import FormatError, InputError, ShapeError
 from nbmosaic.io.cards import CardList
+from nbmosaic.io.fits_read import FitsImage
 from nbmosaic.io.fits_scan import scan_fits
 from nbmosaic.io.hdu_choice import choose_hdus
 from nbmosaic.io.objects import image_objects
@@ -78,6 +79,22 @@ class Exposure:
     primary: CardList | None
     mosaic: bool
     skipped: tuple[SkippedHdu, ...] = ()
+
+    @property
+    def files(self) -> tuple[tuple[str, tuple[int, int]], ...]:
+        """Files that pixels, masks, weights and variances come from, with the size and time of change that they had."""
+        found: dict[str, tuple[int, int]] = {}
+        for piece in self.pieces:
+            source = piece.info.source
+            planes = []
+            if isinstance(source, _FlaggedSource):
+                planes, source = [source.flags], source.source
+            own = getattr(source, "planes", None)
+            planes += [plane for name in ("weight", "variance", "mask") if (plane := getattr(own, name, None)) is not None]
+            for image in (getattr(source, "image", None), *(plane.source for plane in planes)):
+                if isinstance(image, FitsImage) and image.key != (-1, -1):
+                    found[image.path] = image.key
+        return tuple(found.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,8 +37,8 @@ class CombineOptions:
     rule: str = "clean"
     blank: float = np.nan
     planes: tuple[str, ...] = ("data",)
-    factors: dict[int, float] | None = None
-    levels: dict[int, float] | None = None
+    factors: Mapping[int, float] | None = None
+    levels: Mapping[int, float] | None = None
 
 
 class ExposureRows(Protocol):

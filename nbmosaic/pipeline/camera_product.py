@@ -223,6 +223,11 @@ class MosaicExposure(Projected):
         return self.infos[0]
 
     @property
+    def n_frames(self) -> int:
+        """Number of pieces."""
+        return len(self.pieces)
+
+    @property
     def box(self) -> PixelBox:
         """Pixels of the only exposure on the grid."""
         return self._only.box

@@ -159,6 +159,7 @@ def project_exposures(
         jobs, _ = _place_all([job.exposure for job in jobs], grid.wcs, options, None, skip_failed=False)
     parent, budget = execution.scratch_folder(), int(KEPT_FRACTION * execution.max_memory)
     store = PieceStore(parent, budget=budget, hidden=HIDDEN[options.bad])
+    store.rests_on(file for job in jobs for file in job.exposure.files)
     buffers = PieceBuffers()
     execution.progress.start("mscimage", sum(len(job.placed) for job in jobs))
     try:

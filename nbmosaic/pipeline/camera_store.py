@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class PieceStore(FrameStore):
     def __init__(self, parent: Path, *, budget: int, hidden: int = 0) -> None:
         super().__init__(parent, budget=budget)
         self._hidden = hidden
+        self._sources: tuple[tuple[str, tuple[int, int]], ...] = ()
         self._masks: dict[int, tuple[PixelBox, AnyArray | np.dtype[Any]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,6 +119,14 @@ class PieceStore(FrameStore):
         self._masks[index] = (box, mask_dtype)
         return RowWriter(files=(frame_path(self.folder, index), _mask_path(self.folder, index)), shape=box.shape, planes=planes)
 
+    def rests_on(self, files: Iterable[tuple[str, tuple[int, int]]]) -> None:
+        """Note files that the pixels were made of, with their size and time of change."""
+        self._sources = tuple(dict.fromkeys(files))
+
+    def complete(self) -> bool:
+        """Whether all files that are needed are still there, and those that the pixels were made of are unchanged."""
+        return super().complete() and all(_key(path) == key for path, key in self._sources)
+
     def discard(self) -> None:
         """Forget everything and remove the files."""
         super().discard()
@@ -165,6 +175,14 @@ class RowWriter:
         """Nothing more will be written."""
         for stream in self._streams:
             stream.close()
+
+
+def _key(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _mask_path(folder: Path, index: int) -> Path:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmosaic.errors import InputError
+from nbmosaic.pipeline.camera_files import save_exposures
+from nbmosaic.pipeline.camera_product import MosaicExposure
 from nbmosaic.pipeline.products import Frames, Grid, Mosaic, Product, Table
 from nbmosaic.pipeline.quicklook import Picture
 
@@ -55,7 +57,9 @@ def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
 
     target = check_output(path, overwrite=overwrite)
     name = target.name.lower()
-    if name.endswith(IMAGE_SUFFIXES):
+    if isinstance(product, MosaicExposure) and name.endswith(IMAGE_SUFFIXES):
+        save_exposures(product, str(path), overwrite=overwrite)
+    elif name.endswith(IMAGE_SUFFIXES):
         _save_mosaic(_as_mosaic(product, path), target, overwrite=overwrite)
     elif name.endswith(TABLE_SUFFIXES):
         _save_table(product, target, overwrite=overwrite)

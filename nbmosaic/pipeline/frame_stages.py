@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from typing import Any, Literal
 
 from nbmosaic.errors import ConfigError, InputError, SkippedFrameWarning, UnitMismatchWarning
+from nbmosaic.pipeline.camera_product import MosaicExposure
 from nbmosaic.pipeline.choices import Conserve, Method, System
 from nbmosaic.pipeline.execution import Progress, stage_execution
 from nbmosaic.pipeline.products import Frames, Grid, Projected
@@ -33,7 +34,7 @@ def images(
     Parameters
     ----------
     *paths
-        File names, patterns, folders, ``HDUList``, image HDUs, ``CCDData``/``NDData``, ``(array, wcs)``, or lists of these.
+        File names, patterns, folders, ``HDUList``, image HDUs, ``CCDData``/``NDData``, ``(array, wcs)``, products of `mscimage`, or lists of these.
     hdu : int, str or list of these, optional
         Which HDUs of a file; default: all images with a celestial WCS that are not weight, variance or mask planes.
     weights : str or list, optional
@@ -63,8 +64,12 @@ def images(
     """
     from nbmosaic.io.sources import frame_infos
 
+    made = [info for item in paths if isinstance(item, MosaicExposure) for info in item.frames.infos]
+    given = tuple(item for item in paths if not isinstance(item, MosaicExposure))
+    if made and not given:
+        return Frames(tuple(made))
     infos, skipped = frame_infos(
-        paths,
+        given,
         hdu=hdu,
         weight=weights,
         variance=variance,
@@ -79,7 +84,7 @@ def images(
         )
     left_out = tuple((item.name, item.reason) for item in skipped)
     _warn_skipped("images", [pair for pair, item in zip(left_out, skipped, strict=True) if not item.expected])
-    frames = Frames(tuple(infos), left_out)
+    frames = Frames((*made, *infos), left_out)
     _warn_units(frames)
     return frames
 
@@ -111,7 +116,7 @@ def _warn_units(frames: Frames) -> None:
 
 
 def header(
-    frames: Frames | None = None,
+    frames: MosaicExposure | Frames | None = None,
     template: str | None = None,
     *,
     system: System = "icrs",
@@ -127,7 +132,7 @@ def header(
 
     Parameters
     ----------
-    frames : Frames
+    frames : MosaicExposure or Frames
         The frames; not needed with a template.
     template : str, optional
         Header template file (Montage's text form, or a FITS file) that is used as it is.
@@ -166,7 +171,7 @@ def header(
         raise ConfigError("header needs frames or a template", hint="add a line `images ...` before it, or give a template file")
     return Grid(
         grid_of_frames(
-            frames,
+            frames.frames if isinstance(frames, MosaicExposure) else frames,
             system=system,
             scale=scale,
             north_up=north_up,
@@ -180,7 +185,7 @@ def header(
 
 
 def project(
-    frames: Frames,
+    frames: MosaicExposure | Frames,
     header: Grid,
     *,
     method: Method = "spline",
@@ -198,7 +203,7 @@ def project(
 
     Parameters
     ----------
-    frames : Frames
+    frames : MosaicExposure or Frames
         The frames.
     header : Grid
         The grid.
@@ -227,7 +232,11 @@ def project(
     choose(method, Method.__args__, option="method")  # type: ignore[attr-defined]
     choose(conserve, Conserve.__args__, option="conserve")  # type: ignore[attr-defined]
     projected = project_frames(
-        frames, header.grid, method=method, conserve=conserve, execution=stage_execution(jobs, executor, max_memory, scratch, progress)
+        frames.frames if isinstance(frames, MosaicExposure) else frames,
+        header.grid,
+        method=method,
+        conserve=conserve,
+        execution=stage_execution(jobs, executor, max_memory, scratch, progress),
     )
     _warn_skipped("project", projected.skipped)
     return projected

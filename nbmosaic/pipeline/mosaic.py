@@ -168,7 +168,8 @@ def mosaic_parameters() -> list[Parameter]:
     """Parameters of `mosaic` with the help that the stages give them."""
     from nbmosaic.pipeline.signatures import StageSpec
 
-    helped = {parameter.name: parameter.help for function in stages.STAGES for parameter in StageSpec.from_function(function).options}
+    own = [function for function in stages.STAGES if function is not stages.mscimage]  # which `mosaic` does not run
+    helped = {parameter.name: parameter.help for function in own for parameter in StageSpec.from_function(function).options}
     words = {parameter.name: parameter.help for parameter in StageSpec.from_function(stages.header).words}
     spec = StageSpec.from_function(mosaic)
     return [

@@ -11,6 +11,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, FloatArray, IntArray
 from nbmosaic.errors import ConfigError, FormatError, InputError
+from nbmosaic.pipeline.camera_product import MosaicExposure
 from nbmosaic.pipeline.drawn import drawn_once
 from nbmosaic.pipeline.products import Background, Frames, Mosaic, Overlaps, Product, Projected
 from nbmosaic.pipeline.recipe import choose
@@ -114,7 +115,7 @@ def preformatted(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def mosaic_alt(mosaic: Mosaic) -> str:
+def mosaic_alt(mosaic: Mosaic | MosaicExposure) -> str:
     """The mosaic in words."""
     from nbmosaic.core.geometry.sky import centre_and_corners
     from nbmosaic.views.alt_text import alt_text_mosaic
@@ -333,6 +334,8 @@ def _kinds(product: Product) -> dict[str, Callable[[], Drawing]]:
         return _background_kinds(product)
     if isinstance(product, Frames):
         return {"footprints": lambda: _footprints(product)}
+    if isinstance(product, MosaicExposure) and len(product) == 1:
+        return {"image": lambda: (product.plot(), mosaic_alt(product))}
     if isinstance(product, Projected):
         return {"footprints": lambda: _footprints(product.frames), "coverage": lambda: _depth(product)}
     if isinstance(product, Overlaps):

@@ -5,6 +5,7 @@ Options that only say how to run (`jobs`, `executor`, `max_memory`, `scratch`, `
 
 from __future__ import annotations
 
+from nbmosaic.pipeline.camera import mscimage
 from nbmosaic.pipeline.frame_stages import header, images, project
 from nbmosaic.pipeline.image_stages import coadd, cutout, read, save, show, shrink
 from nbmosaic.pipeline.match_stages import background, correct, overlaps
@@ -17,6 +18,7 @@ __all__ = [
     "cutout",
     "header",
     "images",
+    "mscimage",
     "overlaps",
     "project",
     "read",
@@ -25,5 +27,5 @@ __all__ = [
     "shrink",
 ]
 
-STAGES = (images, header, project, overlaps, background, correct, coadd, cutout, shrink, read, save, show)
+STAGES = (images, mscimage, header, project, overlaps, background, correct, coadd, cutout, shrink, read, save, show)
 """All stages, in the order of work."""
