@@ -118,7 +118,7 @@ def test_wrong_usage(files, capsys):
     assert "expects one of nearest" in refused(["mosaic", *files, "-o", "m.fits", "--method", "cubic"], capsys)
     assert "a number" in refused(["mosaic", *files, "-o", "m.fits", "--scale", "one"], capsys)
     assert "--output" in refused(["mosaic", *files], capsys)
-    assert "'mosaic', 'demo', 'warmup'" in refused(["mosiac"], capsys)
+    assert "'mosaic', 'mscimage', 'demo', 'warmup'" in refused(["mosiac"], capsys)
     assert "--see" in refused(["demo", "--see", "4"], capsys)
     assert main([]) == 2
     assert "usage: nbmosaic" in capsys.readouterr().out
