@@ -43,7 +43,7 @@ class Estimate:
     fixed : bool
         Whether the value was given, not fitted.
     flag : str
-        Empty, or what is special: ``"at bound"``, ``"not constrained"``, ``"not converged"``.
+        Empty, or what is special: ``"at bound"`` (the standard error is that of the free parameter), ``"not constrained"``, ``"not converged"``.
     """
 
     value: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -81,6 +82,9 @@ def build_result(
     slope[len(blocks[0]) :, slices[1]] = blocks[1]
     parameters, covariance = _comparison(joint, free, at_bound)
     converged = singles_converged and joint.image.converged and joint.reference.converged
+    if not converged:
+        unfinished = {name: replace(e, flag=e.flag or "not converged") for name, e in parameters.items() if not e.fixed}
+        parameters = {**parameters, **unfinished}
     return StarFitResult(
         method=method,
         parameters=parameters,

@@ -11,6 +11,7 @@ from support.star_pairs import TRUTH, star_pair
 
 from nbmosaic.core.psf.star_fit import fit_star
 from nbmosaic.core.psf.star_fit_profile import MoffatShape, WindowShape, window_profile
+from nbmosaic.core.psf.star_fit_solver import StarSolution, StarSystem, solve_star
 from nbmosaic.errors import ConfigError, InputError, ShapeError, SingularFitError
 from nbmosaic.types.photometry import PARAMETER_NAMES, FitFrame, ParameterSpec
 
@@ -280,6 +281,17 @@ def test_constant_images() -> None:
     assert np.isfinite(values(fit)).all()
     assert fit["fwhm"].flag == "not constrained"
     assert any("no star found" in note for note in fit.notes)
+
+
+def test_giving_up_is_said(noisy_pair: tuple[FitFrame, FitFrame], monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(system: StarSystem, start: np.ndarray, **_: object) -> StarSolution:
+        return solve_star(system, start, max_evaluations=2)
+
+    monkeypatch.setattr("nbmosaic.core.psf.star_fit.solve_star", hasty)
+    fit = fit_star(*noisy_pair, centre=CENTRE, radius_arcsec=3.0)
+    assert not fit.converged
+    assert "gave up" in fit.message
+    assert {fit[name].flag for name in PARAMETER_NAMES} == {"not converged"}
 
 
 def test_ellipse() -> None:
