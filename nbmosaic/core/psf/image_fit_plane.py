@@ -97,8 +97,8 @@ def reference_spectrum(
     Notes
     -----
     Beyond its frame the reference is continued by its mirror image: what a galaxy cut by the edge has outside is like what it has inside, and no jump is left
-    that the division by the window would amplify. The outer half of the margin fades to 0, so that nothing jumps where the period closes either (fwhm wrong
-    by 0.004 arcsec where it does).
+    that the division by the window would amplify. The ends of the margin fade to 0, so that nothing jumps where the period closes either
+    (fwhm wrong by 0.004 arcsec where it does).
     """
     from scipy import fft
 
@@ -300,10 +300,10 @@ def _without_holes(data: FloatArray, known: BoolArray) -> FloatArray:
 
 
 def _fade(size: int, before: int, after: int) -> FloatArray:
-    """1 within the frame and the half of the margins next to it, falling to 0 at the ends as a squared sine."""
+    """1 but for the outer 4 pixels of the margins (half of a margin narrower than 8), where it falls to 0 as a squared sine."""
     out = np.ones(size)
     for width, part in ((before, out), (after, out[::-1])):
-        n = width // 2
+        n = min(width // 2, 4)
         if n:
             part[:n] = np.sin(0.5 * np.pi * (np.arange(n) + 0.5) / n) ** 2
     return out
