@@ -88,7 +88,9 @@ def fit_star(
     -----
     A space image that was brought to a coarse grid shows a point source as ``W = IFT[B P]`` (see `nbmosaic.core.psf.fourier_window`), which has the
     core of the window and the wings of P. No Moffat has both: the best one misses the flux beyond the radius, and the scale comes out 4 to 8 % too
-    large on bright stars. This is the bias of imphot's star fits. With W itself the bias is gone.
+    large on bright stars. This is the bias of imphot's star fits. With W itself the bias is gone. The scale then rests on `hst_fwhm` and `hst_beta`:
+    on a star of the Hubble Deep Field South an fwhm of 0.060, 0.085 and 0.120 gives 0.146, 0.137 and 0.126; ``result.reference.rms_error`` was 2.3
+    and 2.8 times larger with the first and the last than with the default.
     In ``method="window"`` ``bg`` is the image's background less `scale` times that of the reference, as in the image fit; in ``method="imphot"``
     their difference. The noise of the reference is taken to be correlated as its window makes it.
 
