@@ -153,7 +153,7 @@ class _Record:
         surfaces: list[FloatArray | None] = [None, None]
         terms = ["half", "half"]
         for axis in range(2):
-            if second is not None and len(second) >= _HEAD and second[0, axis] != 0:
+            if second is not None and len(second) >= _HEAD and second[_HEAD:, axis].any():
                 surfaces[axis] = np.ascontiguousarray(self._coefficients(second[:, axis], function, "surface2").T)
                 terms[axis] = _TERMS[round(second[3, axis])]
         x0, x1, y0, y1 = (float(value) for value in first[4:_HEAD, 0])
