@@ -113,3 +113,6 @@ class PieceSampler:
         for s in corner_segments(forward):
             where = (s.box.ymin, s.box.xmin)
             quad_means(fixed, self.pad, mode, self.interpolant.pixfrac, int(squared), s.pu, s.pv, s.table, s.scale, out, *where)
+        for s in map_segments(forward):
+            if s.table == 1:  # corners are known from the pixels around, too
+                out[s.box.slices()][np.isnan(s.pu) | np.isnan(s.pv)] = np.nan

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["BAD_PIXELS", "piece_flags", "resample_mask", "resample_piece"]
 
 BAD_PIXELS = ("flag", "exclude", "interpolate")
+_SMALLEST_AREA = 1e-6  # less is the rounding of positions on the edge
 
 
 def resample_piece(
@@ -269,7 +270,10 @@ class _Piece:
         out = self._out("weight")
         plain = self.kernel.interpolant.kind == "nearest"
         self._sample(kernels.nearest if plain else kernels.linear, image, out, centred=plain)
-        return np.divide(out, area, out=out, where=area > 0)
+        seen = area > _SMALLEST_AREA
+        np.divide(out, area, out=out, where=seen)
+        out[~seen] = 0
+        return out
 
     def _sample(self, kernel: Any, image: AnyArray, out: Float32Array, *, centred: bool) -> None:
         """Run a kernel of the plain family over a padded plane that is 0 beyond the piece."""

@@ -46,9 +46,10 @@ def test_coefficients_of_geomap(prefix: str, kind: str) -> None:
     assert np.abs(ours.linear / theirs.linear - 1).max() < 1e-10
     for mine, its in ((ours.distortion_x, theirs.distortion_x), (ours.distortion_y, theirs.distortion_y)):
         assert close(mine, its, 1e-8)
-        if its is not None:
-            large = np.abs(its) > 1e-3 * np.abs(its).max()
-            assert np.abs(mine[large] / its[large] - 1).max() < 1e-8
+        if (
+            its is not None
+        ):  # what is left of a constant and a slope after the linear fit, 1e-5 pixels, is known to the rounding of the data
+            np.testing.assert_allclose(mine, its, rtol=1e-8, atol=0 if prefix == "pol" else 1e-12)
     assert ours.rms_x == pytest.approx(theirs.rms_x, rel=1e-10)
     assert ours.rms_y == pytest.approx(theirs.rms_y, rel=1e-10)
     assert ours.n_rejected == (7 if kind == "rej" else 0)
