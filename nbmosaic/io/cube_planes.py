@@ -250,18 +250,18 @@ def _edges(wcs: Any, nz: int, unit: str, label: str) -> tuple[FloatArray, str]:
 
     pixels: FloatArray = np.arange(nz + 1, dtype=np.float64) - 0.5
     with quiet_wcs():
-        native = units.Unit(str(wcs.wcs.cunit[0]))
-        if native == units.dimensionless_unscaled:
+        own = str(wcs.wcs.cunit[0])
+        if not own:
             return pixels, "pixel"
         try:
-            wanted = units.Unit(unit) if unit else native
-            factor = float(native.to(wanted))
-        except (ValueError, units.UnitsError) as err:
-            raise WcsError(f"{label} has a spectral axis in {unit!r}, its WCS in {native}", hint="mend CUNIT3") from err
+            native = units.Unit(own)
+            factor = float(native.to(units.Unit(unit))) if unit else 1.0
+        except (ValueError, TypeError, units.UnitsError) as err:
+            raise WcsError(f"{label} has a spectral axis in {unit or own!r}, which is no unit of wavelength", hint="mend CUNIT3") from err
         edges: FloatArray = np.array(wcs.wcs_pix2world(pixels, 0)[0], np.float64) * factor
     if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
         raise WcsError(f"{label} has wavelengths that do not increase from plane to plane", hint="turn the cube round, or mend CDELT3")
-    return edges, unit or str(native)
+    return edges, unit or own
 
 
 def _of_mpdaf(item: Any, name: str) -> SkyCube:

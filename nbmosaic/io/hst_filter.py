@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -131,11 +132,12 @@ def _of_table(name: str, where: str) -> HstFilter:
 
 
 def _filter_name(values: Mapping[str, Any]) -> str:
+    """First filter that is not clear; drizzled images name both wheels in one card (``F606W;CLEAR2L``), WFPC2 has numbers in FILTER1 and FILTER2."""
     for key in ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2"):
         value = values.get(key)
-        name = value.strip().upper() if isinstance(value, str) else ""  # FILTER1 of WFPC2 is a number: its names are in FILTNAM1
-        if name and not (key != "FILTER" and name.startswith("CLEAR")):
-            return name
+        for name in re.split(r"[;,+\s]+", value.strip().upper()) if isinstance(value, str) else ():
+            if name and not name.startswith("CLEAR"):
+                return name
     return ""
 
 

@@ -41,6 +41,7 @@ def test_golden_table():
         ({"FILTER": "f606w "}, "F606W"),
         ({"FILTER1": "F814W", "FILTER2": "CLEAR2L"}, "F814W"),
         ({"FILTER1": "CLEAR1L", "FILTER2": "F435W"}, "F435W"),
+        ({"FILTER": "CLEAR1L; F775W"}, "F775W"),
         ({"FILTER1": 28, "FILTNAM1": "F555W"}, "F555W"),
     ],
 )
