@@ -114,6 +114,9 @@ class RunCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __bool__(self) -> bool:
+        return True  # an empty cache is a cache
+
     def __contains__(self, key: object) -> bool:
         return key in self._entries
 

@@ -120,7 +120,7 @@ def mosaic(
             scratch=scratch,
             progress=progress if progress is not None else NoProgress(),
         ),
-        cache=None if not cache else as_cache(cache),
+        cache=as_cache(cache),
     )
     for warning in run.caught:
         warnings.warn(warning, stacklevel=2)

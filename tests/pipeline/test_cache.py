@@ -349,7 +349,9 @@ def test_mosaic_takes_a_cache(raw, tmp_path):
     first = nbmosaic.mosaic(str(raw), cache=str(tmp_path / "c"), **options)
     assert ran(nbmosaic.mosaic(str(raw), cache=str(tmp_path / "c"), **options)) == []
     assert ran(nbmosaic.mosaic(str(raw), **options)) == STAGES, "off unless it is asked for"
-    assert ran(nbmosaic.mosaic(str(raw), cache=RunCache(tmp_path / "d"), **options)) == STAGES
+    empty = RunCache(tmp_path / "d")
+    assert ran(nbmosaic.mosaic(str(raw), cache=empty, **options)) == STAGES
+    assert len(empty) == 7
     assert list((tmp_path / "c").glob("session-*/*.unit"))
     assert first.mosaic.data.ndim == 2
     assert as_cache(True) is session_cache()
