@@ -41,6 +41,7 @@ _NUMBER_KEY = re.compile(
 )
 _COUNT_KEY = re.compile(r"(?:NAXIS\d?|WCSAXES)\Z")
 _PLATE_KEY = re.compile(r"(?:PLTRA[HMS]|PLTDEC(?:SN|D|M|S)|(?:AMD[XY]|PPO|CNPIX)\d+|PLTSCALE|[XY]PIXELSZ)\Z")
+_STRAY_KEY = re.compile(r"(?:CRVAL|CRPIX|CDELT|CROTA|CUNIT)[3-9]\Z|(?:CD|PC)(?:\d_[3-9]|[3-9]_\d)\Z")  # of axes that have no CTYPE
 _WAT_KEY = re.compile(r"WAT\d_\d{3}\Z")
 _QUOTED = re.compile(r"\s*'((?:[^']|'')*)'?")
 _TEXT_KEY = re.compile(r"(?:CTYPE|CUNIT)\d\Z|RADE(?:C)?SYS\Z")
@@ -250,6 +251,8 @@ def parse_template(text: str, where: str = "header template") -> MosaicGrid:
         if scale is not None and abs(scale.value) > 360:
             _fail(where, scale.line, f"CDELT{axis} is {scale.value:g}, expected degrees per pixel")
     n_axes = max(int(key[5:]) for key in entries if re.fullmatch(r"CTYPE\d", key))
+    if n_axes == 2:
+        texts = {key: text for key, text in texts.items() if not _STRAY_KEY.match(key)}
     head = card_text("WCSAXES", n_axes) if n_axes > 2 else ""
     chosen = None if n_axes == 2 else pair
     cards = head + "".join(texts.values())

@@ -100,6 +100,23 @@ def test_relaxation_and_solution(tmp_path: Path) -> None:
     assert theirs / solved > 60, (theirs, solved)
 
 
+WRITER = """
+import os, sys, time
+start, buffer = time.process_time(), memoryview(os.urandom(1 << 20))
+for k, size in enumerate(map(int, sys.argv[1:])):
+    with open(f"bare{k}", "wb", buffering=0) as stream:
+        for first in range(0, size, len(buffer)):
+            stream.write(buffer[: size - first])
+print(time.process_time() - start)
+"""
+
+
+def writing_seconds(folder: Path, sizes: list[int]) -> float:
+    """CPU seconds of a program that does nothing but write files of these sizes: what no face can go below."""
+    command = [sys.executable, "-c", WRITER, *map(str, sizes)]
+    return float(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=300).stdout)
+
+
 def exact_corrections(folder: Path) -> dict:
     """The native stage from a table to a table."""
     planes = nbmosaic.background(nbmosaic.read(folder / "f.tbl")).table
@@ -148,18 +165,24 @@ def test_the_whole_chain(tmp_path: Path) -> None:
         ("mAdd", ["c", "c.tbl", template, "m.fits"], {"haveAreas": True}),
     ]
     runs: dict[str, list[np.ndarray]] = {MONTAGE: [], OURS: []}
-    images = {}
+    images, bare = {}, []
     for module in (OURS, MONTAGE, OURS, MONTAGE, OURS):
         home = tmp_path / "run"
         for name in "pdc":
             (home / name).mkdir(parents=True)
         runs[module].append(seconds_of(home, module, calls))
+        sizes = [path.stat().st_size for path in sorted(home.rglob("*.fits"))]
         images[module] = fits.getdata(home / "m.fits", memmap=False)[::8, ::8].copy()
+        shutil.rmtree(home)
+        home.mkdir()
+        bare.append(writing_seconds(home, sizes))
         shutil.rmtree(home)
     ours, theirs = (np.min(runs[module], axis=0) for module in (OURS, MONTAGE))
     for (name, _, _), mine, other in zip(calls, ours, theirs, strict=True):
         print(f"{name:14s} MontagePy {other:6.2f} s, ours {mine:6.2f} s")
-    print(f"sum {theirs.sum():.2f} s and {ours.sum():.2f} s: {theirs.sum() / ours.sum():.1f}")
+    print(
+        f"sum {theirs.sum():.2f} s and {ours.sum():.2f} s: {theirs.sum() / ours.sum():.1f}; writing the {sum(sizes) / 1e9:.2f} GB alone {min(bare):.2f} s"
+    )
     a, b = images[OURS], images[MONTAGE]
     both = np.isfinite(a) & np.isfinite(b)
     assert both.mean() > 0.9

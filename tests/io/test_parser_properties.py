@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -173,3 +174,28 @@ def test_any_list_of_fields(tmp_path, text):
     path.write_text(text, encoding="utf-8", newline="")
     fields, _ = outcome(read_fields, path)
     assert fields is None or all(field.key and field.width > 0 for field in fields)
+
+
+TNX = GOOD.replace("TAN'", "TNX'") + "WAT1_001 = 'wtype=tnx axtype=ra lngcor = \"3. 2. 2. 0. -1. 1. -1. 1. 0. 0.1 0.\"'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TNX + "CRPIX3 = 1.0\n", ""),  # a stray third axis made the linear matrix 3 x 3
+        (TNX + "CD3_3 = 1.0\n", ""),
+        (TNX.replace("CDELT1", "CD1_1").replace("CDELT2", "CD1_2"), "singular"),
+        (
+            GOOD + "CRPIX1 = 1.0\nCRPIX2 = 1.0\nA_ORDER = 2\nB_ORDER = 2\nA_2_0 = 1e-5\n",
+            "",
+        ),  # astropy remarked on the missing -SIP on the terminal
+    ],
+)
+def test_texts_that_fuzzing_found(text, message, caplog):
+    grid, said = outcome(parse_template, text, HeaderTemplateError)
+    assert (grid is not None) == (message == "")
+    assert message in said
+    assert not caplog.records
+    if grid is not None:
+        assert grid.shape == (20, 30)
+        assert grid.wcs.naxis == 2

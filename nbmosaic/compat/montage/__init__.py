@@ -3,7 +3,8 @@
 >>> from nbmosaic.compat.montage import mBgModel
 
 Every function answers with a dictionary (``{'status': '0', ...}``, or ``{'status': '1', 'msg': b'...'}``) and raises nothing. Each is loaded when it is first
-used.
+used. A batch (``mProjExec``, ``mDiffExec``, ``mFitExec``, ``mDiffFitExec``, ``mBgExec``) of which a member failed answers ``'1'`` with its counts, after it has
+done the others; Montage answers ``'0'``. Images beside the template and pairs without usable overlap are counted, and are no failure.
 """
 
 from __future__ import annotations
