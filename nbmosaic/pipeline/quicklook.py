@@ -31,6 +31,7 @@ __all__ = [
     "mosaic_html",
     "overlap_picture",
     "picture",
+    "pictured",
     "product_html",
     "product_text",
     "run_html",
@@ -248,10 +249,11 @@ def picture(product: Product, *, kind: str | None, width: int) -> Picture:
     if not kinds:
         raise ConfigError(f"there is no picture of {type(product).__name__}", hint="its table says it all")
     name = next(iter(kinds)) if kind is None else choose(kind, kinds, option="kind")
-    return _pictured(kinds[name](), width)
+    return pictured(kinds[name](), width)
 
 
-def _pictured(drawing: Drawing, width: int) -> Picture:
+def pictured(drawing: Drawing, width: int) -> Picture:
+    """Render what was drawn, `width` inches wide."""
     from nbmosaic.views.figures import figure_png
 
     axes, words = drawing
@@ -265,7 +267,7 @@ def before_after(
     from nbmosaic.views.mosaic_figures import plot_before_after
 
     axes = plot_before_after(before.data, after.data, after.wcs, unit=after.unit, titles=titles)
-    return _pictured(
+    return pictured(
         (axes, f"two mosaics with the same colours; {titles[0]}: {mosaic_alt(before)}; {titles[1]}: {mosaic_alt(after)}"), width
     )
 
@@ -278,7 +280,7 @@ def overlap_picture(projected: Projected, overlaps: Overlaps, row: int, *, width
     InputError
         There is no such row, or it was not fitted.
     """
-    return _pictured(draw_overlap(projected, overlaps, row), width)
+    return pictured(draw_overlap(projected, overlaps, row), width)
 
 
 def draw_overlap(projected: Projected, overlaps: Overlaps, row: int, *, figure: Any = None) -> tuple[tuple[Any, ...], str]:

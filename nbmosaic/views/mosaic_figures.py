@@ -213,6 +213,7 @@ def plot_footprints(
     shape: tuple[int, int] | None = None,
     title: str = "",
     max_labels: int = 60,
+    dashed: Sequence[int] = (),
 ) -> Axes:
     """Draw the outlines of frames.
 
@@ -232,6 +233,8 @@ def plot_footprints(
         Title.
     max_labels : int
         No labels are drawn for more frames than this.
+    dashed : sequence of int
+        Frames that are drawn dashed and grey: those that do not take part.
 
     Returns
     -------
@@ -251,7 +254,9 @@ def plot_footprints(
             ax.coords.grid(color="#888888", alpha=0.35, linewidth=0.5)
     for i, polygon in enumerate(polygons):
         closed = np.concatenate([polygon, polygon[:1]])
-        ax.plot(closed[:, 0], closed[:, 1], color=SERIES[i % len(SERIES)], linewidth=1.0, alpha=0.9)
+        out = i in dashed
+        colour = "#777777" if out else SERIES[i % len(SERIES)]
+        ax.plot(closed[:, 0], closed[:, 1], color=colour, linestyle="--" if out else "-", linewidth=1.0, alpha=0.9)
     if shape is not None and not offsets:
         x, y = shape[1] - 0.5, shape[0] - 0.5
         ax.plot([-0.5, x, x, -0.5, -0.5], [-0.5, -0.5, y, y, -0.5], color="#444444", linestyle="--", linewidth=1.0)

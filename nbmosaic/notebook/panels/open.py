@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nbmosaic.errors import ConfigError
 from nbmosaic.notebook.panels.base import Panel
+from nbmosaic.pipeline.frame_choice import FrameChoice, choose_frames
+from nbmosaic.pipeline.products import Frames
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.pipeline.run import Run
 from nbmosaic.pipeline.steering import Steering, steer
@@ -18,9 +21,9 @@ def open_panel(product: Any, *, kind: str | None = None) -> Panel:
 
     Parameters
     ----------
-    product : Run, Steering
+    product : Run, Steering, Frames, FrameChoice
         What to look at.
-    kind : {"overlaps", "background"}, optional
+    kind : {"overlaps", "background", "frames"}, optional
         Which panel; default: the one that suits best.
 
     Returns
@@ -36,19 +39,41 @@ def open_panel(product: Any, *, kind: str | None = None) -> Panel:
     kinds = _kinds(product)
     if not kinds:
         raise ConfigError(f"there is no panel for {type(product).__name__}", hint="open one on a run: %mosaic panel NAME")
-    return _opened(product, next(iter(kinds)) if kind is None else choose(kind, kinds, option="kind"))
+    return kinds[next(iter(kinds)) if kind is None else choose(kind, kinds, option="kind")]()
 
 
-def _kinds(product: Any) -> tuple[str, ...]:
-    return ("overlaps", "background") if isinstance(product, Run | Steering) else ()
+def _kinds(product: Any) -> dict[str, Callable[[], Panel]]:
+    """Panels that there are for a product, the one that suits it best first."""
+    if isinstance(product, Steering):
+        return {"overlaps": lambda: _overlaps(product), "background": lambda: _background(product)}
+    if isinstance(product, Frames | FrameChoice):
+        return {"frames": lambda: _frames(product if isinstance(product, FrameChoice) else choose_frames(product))}
+    if isinstance(product, Run):
+        matched = {"overlaps": lambda: _overlaps(steer(product)), "background": lambda: _background(steer(product))}
+        return matched | {"frames": lambda: _frames(choose_frames(_frames_of(product)))}
+    return {}
 
 
-def _opened(product: Any, kind: str) -> Panel:
-    steering = product if isinstance(product, Steering) else steer(product)
-    if kind == "overlaps":
-        from nbmosaic.notebook.panels.overlaps import OverlapsPanel
+def _frames_of(run: Run) -> Frames:
+    found = run.latest((Frames,))
+    if not isinstance(found, Frames):
+        raise ConfigError(f"{run.name} has no frames", hint="add a line `images` to the cell")
+    return found
 
-        return OverlapsPanel(steering)
+
+def _overlaps(steering: Steering) -> Panel:
+    from nbmosaic.notebook.panels.overlaps import OverlapsPanel
+
+    return OverlapsPanel(steering)
+
+
+def _background(steering: Steering) -> Panel:
     from nbmosaic.notebook.panels.background import BackgroundPanel
 
     return BackgroundPanel(steering)
+
+
+def _frames(choice: FrameChoice) -> Panel:
+    from nbmosaic.notebook.panels.frames import FramesPanel
+
+    return FramesPanel(choice)
