@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from nbmosaic.core.resampling.pieces import resample_mask, resample_piece
+from nbmosaic.types import PixelBox
 from nbmosaic.types.camera import Interpolant
 from nbmosaic.types.frame import FramePixels
 from tests.support.iraf_stages import SECTION, piece_map, piece_pixels, stage_image
@@ -109,3 +111,39 @@ def test_trimmed_pixels_feed_the_kernel(folder) -> None:
     )
     assert np.abs(a.data - b.data)[inside].max() > 1
     np.testing.assert_allclose(a.area, b.area, atol=1e-5)
+
+
+PIECE_AT = (1, 4)  # first row and column of piece 1 in the mosaic of the exposure
+
+
+@pytest.mark.parametrize("name", ["linear", "nearest", "poly3", "poly5", "spline3", "sinc", "lsinc", "drizzle"])
+def test_masks(folder, name: str) -> None:
+    # the mosaic's mask where only piece 1 lies: 0 where its code is 0, else 1
+    tag = "a_linear" if name == "linear" else f"a_m{name}"
+    golden = fits.getdata(folder / f"{tag}_bpm.fits.gz")
+    bad = fits.getdata(folder / "bpm_obja_im1.fits.gz") > 0
+    forward = piece_map(folder)
+    values = resample_mask(bad, forward, interpolant=Interpolant.parse(name), section=SECTION)
+    codes = np.where(values == 0, 0, (values / 10010 + 1).astype(int))
+    alone = resample_piece(FramePixels(data=bad.astype(np.float32)), forward, interpolant=Interpolant.parse("linear"), section=SECTION)
+    window = PixelBox.of_shape(codes.shape).shift(*PIECE_AT).slices()
+    theirs, inside = golden[window], alone.area == 1
+    assert inside.sum() > 3000
+    assert theirs[inside].sum() > 50
+    assert np.count_nonzero((codes[inside] > 0) != (theirs[inside] > 0)) <= 3
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [("sinc11", "sinc11"), ("lsinc15_20", "lsinc15[20]"), ("lsinc15_s25", "lsinc15[0.25]"), ("drizzle_p5", "drizzle[0.5]")],
+)
+def test_interpolants_in_the_mosaic(folder, tag: str, name: str) -> None:
+    golden, header = fits.getdata(folder / f"a_{tag}.fits.gz", header=True)
+    ours = resample_piece(FramePixels(data=piece_pixels(folder)), piece_map(folder), interpolant=Interpolant.parse(name), section=SECTION)
+    full = np.full((header["FULLNY"], header["FULLNX"]), np.nan)
+    height, width = ours.data.shape
+    full[PIECE_AT[0] : PIECE_AT[0] + height, PIECE_AT[1] : PIECE_AT[1] + width] = np.where(ours.area == 1, ours.data, np.nan)
+    window = full[header["CROPY0"] :, header["CROPX0"] :][: golden.shape[0], : golden.shape[1]]
+    d = np.abs(window - golden)[np.isfinite(window)]
+    assert d.size > 3000
+    assert_close(d)
