@@ -14,10 +14,12 @@ def warm_up() -> float:
     """
     from nbmosaic.core.coadd import warmup as warm_coadd
     from nbmosaic.core.matching.planes import warmup as warm_planes
+    from nbmosaic.core.resampling.pieces import warmup as warm_pieces
     from nbmosaic.core.resampling.resample import warmup as warm_resampling
 
     began = time.perf_counter()
     warm_resampling()
+    warm_pieces()
     warm_planes()
     warm_coadd()
     _warm_montage()

@@ -34,7 +34,7 @@ from nbmosaic.types.frame import FramePixels
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["BAD_PIXELS", "piece_flags", "resample_mask", "resample_piece"]
+__all__ = ["BAD_PIXELS", "piece_flags", "resample_mask", "resample_piece", "warmup"]
 
 BAD_PIXELS = ("flag", "exclude", "interpolate")
 _SMALLEST_AREA = 1e-6  # less is the rounding of positions on the edge
@@ -284,3 +284,24 @@ class _Piece:
         fixed = read_only(image, image.dtype.type)
         for segment in segments:
             kernel(fixed, *segment.arguments(window, out))
+
+
+def warmup() -> None:
+    """Compile the kernels of all interpolants, with the signatures that `resample_piece` uses, into numba's cache.
+
+    Examples
+    --------
+    >>> warmup()
+    """
+    from nbmosaic.core.geometry.fitted_map import fit_surface_map, pixel_map
+
+    corners = np.array([[0.0, 0], [20, 0], [0, 20], [20, 20]])
+    forward = pixel_map(fit_surface_map(corners, corners + 0.25, geometry="shift"), PixelBox(0, 20, 0, 20))
+    plane = np.ones((20, 20), np.float32)
+    bad = np.eye(20, dtype=bool)
+    for text in ("nearest", "linear", "poly3", "poly5", "spline3", "sinc7", "drizzle"):
+        kernel = Interpolant.parse(text)
+        for treatment in BAD_PIXELS:
+            resample_piece(FramePixels(data=plane, mask=bad, weight=plane, variance=plane), forward, interpolant=kernel, bad=treatment)
+        resample_mask(bad, forward, interpolant=kernel)
+        piece_flags(bad, forward, interpolant=kernel)
