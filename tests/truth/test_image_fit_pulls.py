@@ -1,7 +1,7 @@
 """Simulated truth of image fits: pulls of 1, no bias, and less scatter than imphot's objective has on the same images.
 
-Fields of `support.psf_sky`: the reference and each image get new noise, the truth is the same. Low numbers of realisations get the limits that their own noise allows:
-the rms of n pulls scatters by 1 / sqrt(2 n), their mean by 1 / sqrt(n).
+Fields of `support.psf_sky`: the reference and each image get new noise, the truth is the same. Low numbers of realisations get the limits that their own
+noise allows: the rms of n pulls scatters by 1 / sqrt(2 n), their mean by 1 / sqrt(n).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from support.psf_sky import FIELDS, SkyImages
 
 from nbmosaic.core.psf.image_fit import fit_image
 from nbmosaic.types.photometry import PARAMETER_NAMES
-from support.psf_sky import FIELDS, SkyImages
 
 FWHM = PARAMETER_NAMES.index("fwhm")
 

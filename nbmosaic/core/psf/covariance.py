@@ -1,8 +1,9 @@
 """Covariance of fitted parameters from the noise of the pixels.
 
-An estimate that minimises ``|W (d - m(p))|^2`` has, to first order, ``dp = A^-1 J' n`` with J the Jacobian of the weighted model, ``A = J J'`` and n the weighted
-noise. So its covariance is the sandwich ``A^-1 (J C J') A^-1`` with C the covariance of the weighted noise. It is ``A^-1`` only where the noise is white and the weights are
-right. Three kinds of C are served: independent pixels of any variance; noise of a known spectrum; noise whose correlation was measured in the residuals.
+An estimate that minimises ``|W (d - m(p))|^2`` has, to first order, ``dp = A^-1 J n`` with J the Jacobian of the weighted model (a row a parameter),
+``A = J J'`` and n the weighted noise. So its covariance is the sandwich ``A^-1 (J C J') A^-1`` with C the covariance of the weighted noise. It is ``A^-1``
+only where the noise is white and the weights are right. Served are independent pixels of any variance, and noise whose correlation was measured in the
+residuals; noise of the reference is added by `nbmosaic.core.psf.image_fit_reference`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nbmosaic._types import BoolArray, Float32Array, FloatArray
 __all__ = ["NoiseMeasure", "coloured_middle", "measure_noise", "sandwich", "white_middle"]
 
 _SINGULAR = 1e-9
-"""Smallest eigenvalue of the scaled normal matrix that still counts as constrained: single precision Jacobians carry 1e-7 of rounding, squared sums much less."""
+"""Smallest eigenvalue of the scaled normal matrix that still counts as constrained: the rounding of single precision Jacobians is averaged far below it."""
 _LAGS = 4
 """Lags up to which the correlation of neighbouring pixels is measured: resampling correlates pixels over its kernel, 3 to 4 pixels."""
 

@@ -46,8 +46,8 @@ def fit_image(
         True on sky that is not to be compared (regions, a star that moved). It moves with the sky of the reference; the light of that sky
         still falls on its neighbours in the whitened form, while in imphot's the reference is cut there.
     reference_offset : tuple of int
-        ``(y, x)``: pixel of the reference on which pixel (0, 0) of the image lies. With a reference that extends beyond the image by a few times fwhm the light of
-        galaxies beyond the edge is known, and no rim is lost.
+        ``(y, x)``: pixel of the reference on which pixel (0, 0) of the image lies. With a reference that extends beyond the image by a few times fwhm the
+        light of galaxies beyond the edge is known, and no rim is lost.
     margin_arcsec : float
         Sky kept, or zeros added, beyond the frame before the transform.
     taper : int

@@ -86,8 +86,8 @@ def noise_scale(measured: NoiseMeasure, noise: str, *, has_variance: bool) -> tu
     ----------
     measured : NoiseMeasure
     noise : {"auto", "variance", "residuals"}
-        ``variance``: the variance plane as it is. ``residuals``: level and correlation as measured. ``auto``: as measured where the level differs from the plane's by more
-        than 5 % (or 4 standard errors of the measurement, if that is more), or neighbouring pixels are correlated.
+        ``variance``: the variance plane as it is. ``residuals``: level and correlation as measured. ``auto``: as measured where the level differs from the
+        plane's by more than 5 % (or 4 standard errors of the measurement, if that is more), or neighbouring pixels are correlated.
     has_variance : bool
         Whether there is a variance plane at all.
 

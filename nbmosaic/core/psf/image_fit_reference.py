@@ -67,9 +67,7 @@ def reference_noise_variance(problem: PlaneProblem, x: FloatArray, scale: float,
     return out
 
 
-def reference_noise_pull(
-    problem: PlaneProblem, x: FloatArray, scale: float, variance: FloatArray, rows: Sequence[int]
-) -> FloatArray:
+def reference_noise_pull(problem: PlaneProblem, x: FloatArray, scale: float, variance: FloatArray, rows: Sequence[int]) -> FloatArray:
     """What the noise of the reference does to the normal equations on average, to be added to them.
 
     Parameters
@@ -86,9 +84,9 @@ def reference_noise_pull(
 
     Notes
     -----
-    A noisy regressor is attenuated: chi square expects ``R = sum w^2 Var(model)`` more than it would without that noise, and less of it for a broader PSF and a smaller scale,
-    so the minimum is pulled there (errors in variables; Stefanski & Carroll's corrected score). The minimum of chi square less R is not, and half the gradient of R is
-    returned.
+    A noisy regressor is attenuated: chi square expects ``R = sum w^2 Var(model)`` more than without that noise, and less of it for a broader PSF and a
+    smaller scale, so the minimum is pulled there (errors in variables; Nakamura 1990, Biometrika 77, 127: the corrected score). The minimum of chi square
+    less R is not, and half the gradient of R is returned.
     """
     spectrum = problem.spectrum
     nx = spectrum.grid.shape[1]

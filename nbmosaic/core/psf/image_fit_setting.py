@@ -153,7 +153,13 @@ def _start(
         full = np.zeros(spectrum.grid.shape, np.float32)
         full[:ny, :nx] = np.where(both, data - np.median(data[both][::7]), 0.0)
         cut.append(fft.rfft2(full))
-    return find_start(cut[0], cut[1] * spectrum.response.astype(np.float32), spectrum.grid, image.step_arcsec, parameters)
+    return find_start(
+        cut[0],
+        cut[1] * spectrum.response.astype(np.float32),
+        spectrum.grid,
+        (float(image.step_arcsec[0]), float(image.step_arcsec[1])),
+        parameters,
+    )
 
 
 def _check_frames(reference: FitFrame, image: FitFrame, sky_mask: BoolArray | None, offset: tuple[int, int]) -> None:

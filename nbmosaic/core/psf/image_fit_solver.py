@@ -1,11 +1,11 @@
 """Least squares of an image fit: scale and background eliminated, Gauss-Newton steps with an analytic Jacobian, bounds kept exactly.
 
-The model is ``scale * basis(x) + bg * level`` with ``x`` the parameters that enter nonlinearly: ``dx, dy, fwhm, 1 / beta`` (and, by option, rotation and plate
-scale). At every x the best scale and bg are found in closed form (variable projection: Golub & Pereyra 1973), with their bounds as a quadratic programme of two unknowns.
-``1 / beta`` is used because the profile is smooth in it through 0, the Gaussian, where chi square is flat in beta.
+The model is ``scale * basis(x) + bg * level`` with ``x`` the parameters that enter nonlinearly: ``dx, dy, fwhm, 1 / beta``. At every x the best scale and bg
+are found in closed form (variable projection: Golub & Pereyra 1973), with their bounds as a quadratic programme of two unknowns. ``1 / beta`` is used because
+the profile is smooth in it through 0, the Gaussian, where chi square is flat in beta.
 
-A Jacobian costs five times a model. It is kept while the steps are small: the steps then are those of the chord method, whose fixed point differs from the minimum by less
-than ``0.3 sigma * |dJ| / |J|``, of order 0.003 sigma. It is renewed once x has moved by more than 0.3 standard deviations since it was made.
+A Jacobian costs five times a model. It is kept while the steps are small: the steps then are those of the chord method, whose fixed point differs from the
+minimum by less than ``0.3 sigma * |dJ| / |J|``, of order 0.003 sigma. It is renewed once x has moved by more than 0.3 standard deviations since it was made.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class _Minimiser:
         return self.solution(here, jacobian, converged)
 
     def moved_to(self, x: FloatArray, step: FloatArray) -> FloatArray:
-        """x after a step of all rows, within bounds; fwhm by no more than a factor of two, 1 / beta by no more than 0.3."""
+        """Parameters after a step of all rows, within bounds; fwhm by no more than a factor of two, 1 / beta by no more than 0.3."""
         out = x.copy()
         for row, i in enumerate(self.varying, start=2):
             out[i] = x[i] + step[row]

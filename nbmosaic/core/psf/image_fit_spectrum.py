@@ -4,18 +4,22 @@ With w the tapered mask, B P the response of the reference and m0 the median of 
 
     | B P FT[w (image - m0)] - (bg - m0) FT[w] - scale FT[w reference] M exp(-2 pi i k.d) |^2
 
-so the image is blurred by the response of the reference, and nothing is divided. The mask is applied to the reference before it is moved (moved whole pixels come first).
-The objective is kept as it is, including the two last rows and columns that imphot's crop loses and the half plane whose edge columns count as much as those that stand
-for two frequencies; so the values compare with published ones. M is the transform of samples in the padded box, as there: they alias for fwhm below 2.5 pixels, and the
-flux of the wings outside the box is lost. The same loss in the PSF of the reference (beta 1.6: much of it is in the wings) makes the scale larger by 2.4e-4 in a box of
-102 arcsec, by 0.5 % around a single star. Its transform is sampled as there for small boxes, and for large ones the closed form is divided by the flux inside, which is
-the same to 0.003 standard errors. Frequencies beyond Nyquist's circle, where the window and the data are 0, are left out.
+so the image is blurred by the response of the reference, and nothing is divided. The mask is applied to the reference before it is moved (moved whole
+pixels come first). The objective is kept as it is, so that values compare with published ones, including
+
+* the two last rows and columns that imphot's crop loses;
+* the half plane whose edge columns count as much as those that stand for two frequencies;
+* M, the transform of samples in the padded box: they alias for fwhm below 2.5 pixels, and the flux of the wings outside the box is lost.
+
+The same loss in the PSF of the reference (beta 1.6: much of it is in the wings) makes the scale larger by 2.4e-4 in a box of 102 arcsec, by 0.5 % around a
+single star. Its transform is sampled as there for small boxes; for large ones the closed form is divided by the flux inside, which is the same to 0.003
+standard errors. Frequencies beyond Nyquist's circle, where the window and the data are 0, are left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -241,7 +245,7 @@ class SpectrumProblem:
         tables = self._sampled.with_derivatives(float(x[2]), 1.0 / float(x[3]))
         transform, by_fwhm, by_beta = (table[self._iy2, self._ix] for table in tables)
         plain = moved * transform if {0, 1} & set(wanted) else moved
-        factors = {
+        factors: dict[int, Callable[[], NDArray[np.complexfloating]]] = {
             0: lambda: plain * (-2j * np.pi * self._kx)[self._ix],
             1: lambda: plain * (-2j * np.pi * self._ky)[self._iy],
             2: lambda: moved * by_fwhm,

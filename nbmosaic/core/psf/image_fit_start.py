@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nbmosaic._types import FloatArray
-from nbmosaic.core.psf.fourier_window import FourierGrid
+from nbmosaic._types import Float32Array, FloatArray
+from nbmosaic.core.psf.fourier_window import FourierGrid, fourier_grid
 from nbmosaic.core.psf.moffat import moffat_transfer
 from nbmosaic.types.photometry import ParameterSpec
 
@@ -60,8 +61,9 @@ def find_start(
     """
     cross = np.conj(sharp) * image
     dx, dy = _offset(cross, grid, step_arcsec, parameters)
-    turned = cross * np.exp(2j * np.pi * dx * grid.kx) * np.exp(2j * np.pi * dy * grid.ky)[:, None]
-    k, ratio, power = _rings(turned.real, np.abs(sharp) ** 2, grid)
+    turned = cross * np.exp(2j * np.pi * dx * grid.kx).astype(np.complex64)
+    turned *= np.exp(2j * np.pi * dy * grid.ky).astype(np.complex64)[:, None]
+    k, ratio, power = _rings(turned.real, sharp.real**2 + sharp.imag**2, grid, step_arcsec)
     fwhm, beta, scale = _seeing(k, ratio, power, parameters["fwhm"], parameters["beta"])
     return FitStart(dx, dy, fwhm, beta, scale)
 
@@ -77,9 +79,7 @@ def _offset(
     """Peak of the cross-correlation among the lags allowed, to a fraction of a pixel by parabolas; dx, dy in arcsec."""
     from scipy import fft
 
-    # a seeing of 0.7 arcsec as matched filter; scales above 10 arcsec are left to the background
-    shape = np.exp(-((math.pi * grid.k * 0.7) ** 2) / (4.0 * math.log(2.0))) * -np.expm1(-((10.0 * grid.k) ** 2))
-    correlation = fft.irfft2((cross * shape).astype(np.complex64), s=grid.shape)
+    correlation = fft.irfft2((cross * _matched_filter(grid.shape, step_arcsec)).astype(np.complex64), s=grid.shape)
     allowed = []
     for n, step, name in zip(grid.shape, step_arcsec, ("dy", "dx"), strict=True):
         lag = ((np.arange(n) + n // 2) % n - n // 2) * step
@@ -95,6 +95,26 @@ def _offset(
         peak = (i + n // 2) % n - n // 2 + _vertex(float(line[i - 1]), float(line[i]), float(line[(i + 1) % n]))
         found[name] = _value(spec, 0.0) if not spec.vary else float(np.clip(peak * step, spec.min, spec.max))
     return found["dx"], found["dy"]
+
+
+@functools.lru_cache(maxsize=4)
+def _matched_filter(shape: tuple[int, int], step_arcsec: tuple[float, float]) -> Float32Array:
+    """For a seeing of 0.7 arcsec; scales above 10 arcsec are left to the background."""
+    k2 = fourier_grid(shape, step_arcsec).k ** 2
+    out: Float32Array = (np.exp(-((math.pi * 0.7) ** 2) / (4.0 * math.log(2.0)) * k2) * -np.expm1(-100.0 * k2)).astype(np.float32)
+    out.flags.writeable = False
+    return out
+
+
+@functools.lru_cache(maxsize=4)
+def _ring_index(shape: tuple[int, int], step_arcsec: tuple[float, float]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Frequencies up to 0.7 Nyquist (flat index), and the ring of each."""
+    f = fourier_grid(shape, step_arcsec).f.ravel()
+    inside = np.flatnonzero((f < 0.7) & (f > 0.0))
+    ring = (f[inside] * (_RINGS / 0.7)).astype(np.intp)
+    for array in (inside, ring):
+        array.flags.writeable = False
+    return inside, ring
 
 
 def _allowed_lags(lag: NDArray[np.floating], step: float, spec: ParameterSpec) -> NDArray[np.bool_]:
@@ -115,10 +135,11 @@ def _vertex(left: float, middle: float, right: float) -> float:
     return 0.0 if curvature >= 0.0 else float(np.clip(0.5 * (left - right) / curvature, -0.5, 0.5))
 
 
-def _rings(cross: FloatArray, power: FloatArray, grid: FourierGrid) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _rings(
+    cross: NDArray[np.floating], power: NDArray[np.floating], grid: FourierGrid, step_arcsec: tuple[float, float]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean frequency, ratio of spectra, and power of the reference in rings of frequency up to 0.7 Nyquist."""
-    inside = np.flatnonzero((grid.f < 0.7).ravel() & (grid.f > 0.0).ravel())
-    ring = (grid.f.ravel()[inside] * (_RINGS / 0.7)).astype(np.intp)
+    inside, ring = _ring_index(grid.shape, step_arcsec)
     weight = power.ravel()[inside]
     total = np.bincount(ring, weight, minlength=_RINGS)
     good = total > 0.0
@@ -130,14 +151,12 @@ def _seeing(k: FloatArray, ratio: FloatArray, power: FloatArray, fwhm: Parameter
     """Seeing, beta and scale that describe the ratio of the spectra best, fwhm within 3 %."""
     if not len(k):
         return _value(fwhm, 0.6), _value(beta, 2.8), 0.0
-    if fwhm.value is not None:
-        widths = np.array([fwhm.value])
-    else:
-        widths = np.clip(np.geomspace(0.1, 4.0, 25), max(fwhm.min, 1e-3), fwhm.max)
+    given = fwhm.value is not None
+    widths = np.full(1, fwhm.value) if given else np.clip(np.geomspace(0.1, 4.0, 25), max(fwhm.min, 1e-3), fwhm.max)
     first = _value(beta, 2.8)
     best = _best_of([(float(w), first) for w in widths], k, ratio, power)
-    if fwhm.value is None or beta.value is None:
-        near = widths if fwhm.value is not None else np.clip(best[0] * np.geomspace(0.86, 1.16, 5), max(fwhm.min, 1e-3), fwhm.max)
+    if not given or beta.value is None:
+        near = widths if given else np.clip(best[0] * np.geomspace(0.86, 1.16, 5), max(fwhm.min, 1e-3), fwhm.max)
         betas = [first] if beta.value is not None else [float(np.clip(b, beta.min, beta.max)) for b in _BETAS]
         best = _best_of([(float(w), b) for w in near for b in betas], k, ratio, power)
     return best

@@ -272,7 +272,7 @@ class MoffatTable:
 
 @functools.lru_cache(maxsize=1)
 def _spline_operator() -> FloatArray:
-    """Matrix from values at the nodes to values on the dense grid: a cubic spline in sqrt(k), which is linear in its values and the same for every scale of k."""
+    """Matrix from values at the nodes to values on the dense grid: a cubic spline in sqrt(k), linear in its values, the same for every scale of k."""
     from scipy.interpolate import make_interp_spline
 
     out: FloatArray = make_interp_spline(np.linspace(0.0, 1.0, _NODES), np.eye(_NODES), k=3)(np.sqrt(np.linspace(0.0, 1.0, _DENSE)))

@@ -25,8 +25,8 @@ def taper_weights(good: BoolArray, taper: int) -> FloatArray:
 
     Notes
     -----
-    imphot's: the good pixels are eroded by a square as wide as the taper, pixels beyond the edges counting as bad, and the result is convolved with the product of two
-    Blackman windows of that width. The weight is 0 in the bad pixels and small beside them.
+    imphot's: the good pixels are eroded by a square as wide as the taper, pixels beyond the edges counting as bad, and the result is convolved with the
+    product of two Blackman windows of that width. The weight is 0 in the bad pixels and small beside them.
 
     Examples
     --------

@@ -12,10 +12,10 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from scipy import ndimage
+from support.shared import shared_path
 
 from nbmosaic.core.psf.image_fit import fit_image
 from nbmosaic.types.photometry import PARAMETER_NAMES, FitFrame, ImageFitResult, ParameterSpec
-from support.shared import shared_path
 
 STEP = 0.2
 SHAPE = (320, 320)
@@ -95,7 +95,9 @@ def masks(case: str) -> np.ndarray | None:
     if case == "physical":
         return box(99.0, 149.0, 8.0, 6.0, 0.0) | ellipse(199.0, 199.0, 3.0, 3.0) | ellipse(79.0, 239.0, 5.0, 2.0, 30.0)
     if case == "sexagesimal":
-        return circle(15 * (3 + 32 / 60 + 38.4 / 3600), -27.78, 5.0) | circle(15 * (3 + 32 / 60 + 39.4 / 3600), -(27 + 46 / 60 + 40 / 3600), 6.0)
+        return circle(15 * (3 + 32 / 60 + 38.4 / 3600), -27.78, 5.0) | circle(
+            15 * (3 + 32 / 60 + 39.4 / 3600), -(27 + 46 / 60 + 40 / 3600), 6.0
+        )
     return without_sources() if case == "segment" else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import integrate, special
@@ -18,7 +20,7 @@ def hankel(k: float, fwhm: float, beta: float) -> float:
     zeros = np.concatenate([[0.0], special.jn_zeros(0, 400) / (2 * np.pi * k)])
     total = [
         integrate.quad(lambda r: 2 * np.pi * r * special.j0(2 * np.pi * k * r) * moffat_profile(r * r, fwhm, beta), a, b, epsabs=1e-13)[0]
-        for a, b in zip(zeros[:-1], zeros[1:], strict=True)
+        for a, b in itertools.pairwise(zeros)
     ]
     sums = np.cumsum(total)
     return 0.5 * (sums[-1] + sums[-2])
