@@ -63,7 +63,10 @@ def beginning(options: Mapping[str, Any], spec: CellSpec, names: Mapping[str, An
         base = base.result()
     if base is None or not hasattr(base, "products") or not hasattr(base, "named"):
         raise _unknown(
-            "--from", start, [*stages, *(name for name, value in names.items() if hasattr(value, "products"))], _place(spec, "from")
+            "--from",
+            start,
+            [*stages, *(name for name, value in names.items() if hasattr(value, "products") and not name.startswith("_"))],
+            _place(spec, "from"),
         )
     made = [cls for name in base.products if name in registry for cls in registry[name].flows]
     return Beginning(fresh=frozenset(numbers), base=base, made=tuple(made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from nbmosaic.notebook.cellwords import Expr, Place, Word
 from nbmosaic.notebook.help import Page
 from nbmosaic.notebook.scope import evaluate
 from nbmosaic.pipeline.signatures import closest
-from nbmosaic.views.html import frame_html
+from nbmosaic.views.html import table_html
 from nbmosaic.views.markup import Markup, escape, join
 
 if TYPE_CHECKING:
@@ -49,16 +50,29 @@ class CachePage(Page):
     table: pd.DataFrame
     summary: str
 
+    def rows(self) -> list[list[str]]:
+        """The table as texts; what does not apply is empty."""
+        formats = {"hits": ".0f", "took_s": ".2f", "idle_min": ".0f", "memory_mb": ".1f", "disk_mb": ".1f"}
+        names = list(map(str, self.table.columns))
+        rows: list[list[Any]] = self.table.to_numpy(dtype=object).tolist()
+        return [[_shown(value, formats.get(name)) for name, value in zip(names, row, strict=True)] for row in rows]
+
     def text(self) -> str:
         """Plain text."""
         from nbmosaic.views.text import table_text
 
-        rows = list(self.table.itertuples(index=False, name=None))
-        return f"{table_text(rows, list(self.table.columns), title='Cache', limit=None, max_width=140)}\n{self.summary}"
+        return f"{table_text(self.rows(), list(self.table.columns), title='Cache', limit=None, max_width=140)}\n{self.summary}"
 
     def html(self) -> Markup:
         """HTML, without the surrounding fragment."""
-        return join(frame_html(self.table, title="Cache", limit=None), Markup(f"<div>{escape(self.summary)}</div>"))
+        table = table_html(self.rows(), list(self.table.columns), caption="Cache", limit=None)
+        return join(table, Markup(f"<div>{escape(self.summary)}</div>"))
+
+
+def _shown(value: Any, kind: str | None) -> str:
+    if kind is None:
+        return str(value)
+    return "" if math.isnan(value) else format(value, kind)
 
 
 def cache_page(cache: RunCache, line: StageLine) -> CachePage:
@@ -78,7 +92,8 @@ def cache_page(cache: RunCache, line: StageLine) -> CachePage:
         elif isinstance(token, Word) and clear and stage is None:
             stage = token.literal
         else:
-            raise token.place.error(f"cache has no place for {token!s}", hint="%mosaic cache shows it, %mosaic cache --clear empties it")
+            shown = token.flag if isinstance(token, OptionWord) else str(token)
+            raise token.place.error(f"cache has no place for {shown}", hint="%mosaic cache shows it, %mosaic cache --clear empties it")
     gone = cache.clear(stage) if clear else 0
     said = [f"{gone} product{'s' * (gone != 1)} forgotten"] if clear else []
     said.append(f"{cache.size / 1e6:.0f} of {cache.memory / 1e6:.0f} MB of memory")

@@ -127,8 +127,8 @@ class MosaicMagics(Magics):
 
         if line.strip():
             warnings.warn(f"%nbmosaic takes no words: {line.strip()!r} is not used", NbmosaicWarning, stacklevel=2)
-        names = [name for name in self.class_own_traits(config=True)]  # noqa: C416 - in the order in which they are declared
-        return info_table(tuple((name, str(getattr(self, name))) for name in names))
+        names = list(self.class_own_traits(config=True))
+        return info_table(tuple((name, str(getattr(self, name)) or "(default)") for name in names))
 
     def _short(self, work: Callable[[], Any]) -> Any:
         """Let mistakes be shown in short."""

@@ -48,7 +48,7 @@ writing and starting up are most of it, but 10 % more processor time and 40 MB m
 WAIT_SECONDS = 30.0
 """Longest wait for the tasks that another process is in the middle of when a run is stopped; a frame takes a second or so."""
 
-STOP_SECONDS = 0.5
+STOP_SECONDS = 0.3
 """Longest wait for the threads of this process when the user stops a run: what they are in the middle of is finished, and kept, behind his back."""
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}

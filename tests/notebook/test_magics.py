@@ -155,6 +155,7 @@ def test_info(shell):
     assert table["numpy"].count(".") >= 1
     assert "may be used" in table["memory"]
     assert table["short_errors"] == "True"
+    assert table["cache_dir"] == "(default)"
     with pytest.raises(KeyError):
         table["nothing"]
 
