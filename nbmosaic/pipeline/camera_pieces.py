@@ -74,6 +74,12 @@ class MapOptions:
     sampling: int = 0
 
     def __post_init__(self) -> None:
+        across, along = max(self.xxorder, self.yxorder), max(self.xyorder, self.yyorder)
+        if self.geometry == "general" and (self.nx < across or self.ny < along):
+            raise ConfigError(
+                f"a mesh of {self.nx} by {self.ny} points is too small for orders of {across} in x and {along} in y",
+                hint="set nx and ny higher",
+            )
         if self.nx < 2 or self.ny < 2:
             raise ConfigError(f"a mesh of {self.nx} by {self.ny} points cannot be fitted", hint="use 2 points or more in each direction")
 
