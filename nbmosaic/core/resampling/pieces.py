@@ -192,10 +192,12 @@ class _Piece:
         from nbmosaic.core.resampling import fill
 
         if bad == "exclude":
-            fill.zero_bad(self.kernel.inner(image), self.kernel.inner(good))
+            fill.zero_bad(image, good)
             return
         state = good
         if bad == "flag":
+            if np.issubdtype(self.pixels.data.dtype, np.integer):
+                return
             finite = np.isfinite(self.kernel.inner(image))
             if finite.all():
                 return
@@ -223,7 +225,7 @@ class _Piece:
         image = kernel.empty("plane")
         kernel.inner(image)[...] = self.pixels.variance
         if good is not None and exclude:
-            fill.zero_bad(kernel.inner(image), kernel.inner(good))
+            fill.zero_bad(image, good)
         elif good is not None:
             fill.fill_bad(image, good, kernel.pad, self.workspace.array("scratch", kernel.shape, np.float32).reshape(-1))
         kernel.close(image, 0.0)
