@@ -17,15 +17,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from nbmosaic._types import BoolArray, FloatArray, PathLike
-    from nbmosaic.types import MosaicGrid
 
 __all__ = ["mCoverageCheck"]
 
 _POINTS, _BOX, _CIRCLE, _POINT, _HEADER, _CUTOUT = range(6)
 _CORNERS = [f"{key}{i}" for i in range(1, 5) for key in ("ra", "dec")]
 _WCS_COLUMNS = ("ctype1", "ctype2", "crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2", "crota2", "naxis1", "naxis2")
-_EDGE = 17
-_GRID = 33
 
 
 @montage_call
@@ -83,10 +80,11 @@ def mCoverageCheck(
     table, lines = _read(name)
     images = _Images.of(table, name)
     if mode == _HEADER:
+        from nbmosaic.core.geometry.montage_cuts import images_on_grid
         from nbmosaic.io.templates import read_template
 
         grid = read_template(path_text(hdrfile, "hdrfile"))
-        hit = _on_grid(images.quads, grid, (float(xoff), float(yoff)))
+        hit = images_on_grid(images.quads, grid, (float(xoff), float(yoff)))
     else:
         region = _region(mode, numbers)
         hit = region.touches(images.quads)
@@ -213,59 +211,22 @@ class _Images:
         return cls(oriented(sky_vectors(lon, lat)))
 
 
-def _on_grid(quads: FloatArray, grid: MosaicGrid, offset: tuple[float, float]) -> BoolArray:
-    """Whether images have a point on a template, or the template one on them."""
-    from nbmosaic.core.geometry.j2000 import j2000_to_pixel, pixel_to_j2000
-    from nbmosaic.core.geometry.sky_regions import inside, sky_vectors
-
-    ny, nx = grid.shape
-    t = np.linspace(0.0, 1.0, _EDGE)[:-1]
-    edges = quads[:, :, None, :] * (1 - t)[:, None] + np.roll(quads, -1, axis=1)[:, :, None, :] * t[:, None]
-    points = np.concatenate([edges.reshape(len(quads), -1, 3), quads.mean(axis=1, keepdims=True)], axis=1)
-    lon, lat = (
-        np.degrees(np.arctan2(points[..., 1], points[..., 0])),
-        np.degrees(np.arctan2(points[..., 2], np.hypot(points[..., 0], points[..., 1]))),
-    )
-    x, y = j2000_to_pixel(grid.wcs, lon, lat, grid.shape)
-    x, y = x - offset[0], y - offset[1]
-    hit = ((x >= -0.5) & (x <= nx - 0.5) & (y >= -0.5) & (y <= ny - 0.5)).any(axis=1)
-    yy, xx = np.meshgrid(np.linspace(-0.5, ny - 0.5, _GRID) + offset[1], np.linspace(-0.5, nx - 0.5, _GRID) + offset[0], indexing="ij")
-    lattice = sky_vectors(*pixel_to_j2000(grid.wcs, xx.ravel(), yy.ravel(), grid.shape))
-    lattice = lattice[np.isfinite(lattice).all(axis=1)]
-    return np.asarray(hit | inside(quads, np.broadcast_to(lattice, (len(quads), *lattice.shape))).any(axis=1))
-
-
 def _cut_row(lines: _Lines, table: DataFrame, k: int, region: FloatArray, folder: str) -> str | None:
     """Row of the part of an image inside a box; None where no whole pixel is."""
-    from nbmosaic.core.geometry.j2000 import j2000_to_pixel, pixel_to_j2000
-    from nbmosaic.core.geometry.sky_regions import crossings, inside, oriented, sky_vectors
+    from nbmosaic.core.geometry.montage_cuts import region_on_frame
     from nbmosaic.io.frame_table import sexagesimal
 
     row = table.iloc[k].to_dict()
     if "fname" not in row:
         raise InputError("CUTOUT mode needs a valid 'fname' or 'file' column")
     wcs = _frame_wcs(row, k, folder)
-    ny, nx = int(row["naxis2"]), int(row["naxis1"])
-    px, py = np.array([-0.5, -0.5, nx - 0.5, nx - 0.5]), np.array([-0.5, ny - 0.5, ny - 0.5, -0.5])
-    quad = oriented(sky_vectors(*pixel_to_j2000(wcs, px, py, (ny, nx))))
-    cross, place = crossings(region, quad)
-    points = np.concatenate([region[inside(quad, region)], quad[inside(region, quad)], place[cross]])
-    if not len(points):
+    part = region_on_frame(wcs, (int(row["naxis2"]), int(row["naxis1"])), region)
+    if part is None:
         return None
-    lon, lat = np.degrees(np.arctan2(points[:, 1], points[:, 0])), np.degrees(np.arcsin(np.clip(points[:, 2], -1, 1)))
-    x, y = (v + 1.0 for v in j2000_to_pixel(wcs, lon, lat, (ny, nx)))
-    x0, x1, y0, y1 = float(x.min()), float(x.max()), float(y.min()), float(y.max())
-    if not all(math.isfinite(v) for v in (x0, x1, y0, y1)):
-        return None
-    ibegin, iend = min(max(int(x0), 1), nx), min(int(x1 + 1.0), nx)
-    jbegin, jend = min(max(int(y0), 1), ny), min(int(y1 + 1.0), ny)
-    if iend <= ibegin or jend <= jbegin:
-        return None
-    corner_x, corner_y = np.array([x0, x1, x1, x0, (x0 + x1) / 2]) - 1.0, np.array([y0, y0, y1, y1, (y0 + y1) / 2]) - 1.0
-    ra, dec = pixel_to_j2000(wcs, corner_x, corner_y, (ny, nx))
-    cra, cdec = sexagesimal(float(ra[4]), float(dec[4]))
-    changed = {"naxis1": f"{iend - ibegin}", "naxis2": f"{jend - jbegin}", "ns": f"{iend - ibegin}", "nl": f"{jend - jbegin}"}
-    changed |= {"crpix1": f"{float(row['crpix1']) - ibegin + 1:.5f}", "crpix2": f"{float(row['crpix2']) - jbegin + 1:.5f}"}
+    (ny, nx), (column, line), (ra, dec) = part.shape, part.first, part.sky.T.tolist()
+    cra, cdec = sexagesimal(ra[4], dec[4])
+    changed = {"naxis1": f"{nx}", "naxis2": f"{ny}", "ns": f"{nx}", "nl": f"{ny}"}
+    changed |= {"crpix1": f"{float(row['crpix1']) - column + 1:.5f}", "crpix2": f"{float(row['crpix2']) - line + 1:.5f}"}
     changed |= {"ra": f"{ra[4]:.7f}", "dec": f"{dec[4]:.7f}", "cra": cra, "cdec": cdec}
     changed |= {f"ra{i + 1}": f"{ra[i]:.7f}" for i in range(4)} | {f"dec{i + 1}": f"{dec[i]:.7f}" for i in range(4)}
     return _changed_line(lines, lines.rows[k], changed)

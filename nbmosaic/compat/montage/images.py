@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
     from nbmosaic._types import AnyArray, PathLike
+    from nbmosaic.core.geometry.montage_cuts import PixelRange
 
 __all__ = ["mExamine", "mFixNaN", "mHistogram", "mShrink", "mSubimage"]
 
@@ -81,9 +82,9 @@ def mSubimage(
     image = open_image(infile, hdu, "File {} not found.", "File ({}) is not a FITS image")
     wcs = None if nowcs and mode != 0 else image_wcs(image)
     box = _cut(image, wcs, mode, (ra, dec, xsize, ysize))
-    part = image.stored[box[2] - 1 : box[3], box[0] - 1 : box[1]]
+    part = image.stored[box.y0 - 1 : box.y1, box.x0 - 1 : box.x1]
     changes: dict[str, Any] = {}
-    for axis, first in ((1, box[0]), (2, box[2])):
+    for axis, first in ((1, box.x0), (2, box.y0)):
         for key, sign in ((f"CRPIX{axis}", -1), (f"CNPIX{axis}", 1)):
             if key in image.cards or (key.startswith("CRPIX") and wcs is not None and "CNPIX1" not in image.cards):
                 changes[key] = float(image.cards.number(key, 0.0) + sign * (first - 1))
@@ -95,46 +96,41 @@ def mSubimage(
     return {"content": _content(image, part)}
 
 
-def _cut(image: ImageHdu, wcs: WCS | None, mode: int, region: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
-    """First and last column and row of a part, counted from 1, as Montage rounds them."""
-    ny, nx = image.stored.shape
-    if mode == 2:
-        return 1, nx, 1, ny
-    if mode == 3:
-        return _content_box(image)
+def _cut(image: ImageHdu, wcs: WCS | None, mode: int, region: tuple[float, float, float, float]) -> PixelRange:
+    """The part of an image that is asked for."""
+    from nbmosaic.core.geometry.j2000 import j2000_to_pixel
+    from nbmosaic.core.geometry.montage_cuts import PixelRange, centred_range, content_range, listed_range
+    from nbmosaic.io.frame_table import scale_and_rotation
+
+    shape = (image.stored.shape[0], image.stored.shape[1])
     ra, dec, xsize, ysize = (float(v) for v in region)
+    if mode == 2:
+        return PixelRange(1, shape[1], 1, shape[0])
+    if mode == 3:
+        content = content_range(~np.isnan(image.values()))
+        if content is None:
+            raise AlgorithmError(f"No pixels match area. All pixels of {image.path} are blank")
+        return content
     if not all(math.isfinite(v) for v in (ra, dec, xsize, ysize)):
         raise InputError(f"the region {ra:g} {dec:g} {xsize:g} {ysize:g} is not finite")
     if mode == 1:
-        x0, y0, x1, y1 = int(ra), int(dec), int(ra + xsize + 0.5), int(dec + ysize + 0.5)
+        wanted = listed_range(ra, dec, xsize, ysize)
     else:
-        from nbmosaic.core.geometry.j2000 import j2000_to_pixel
-        from nbmosaic.io.frame_table import scale_and_rotation
-
         assert wcs is not None
         x, y = (float(v[0]) + 1.0 for v in j2000_to_pixel(wcs, np.array([ra]), np.array([dec])))
         cdelt1, cdelt2, _ = scale_and_rotation(wcs)
         if not (math.isfinite(x) and math.isfinite(y)):
             raise InputError(f"Region outside image. ({ra:g}, {dec:g}) is not on {image.path}")
-        half_x, half_y = abs(xsize / 2.0 / cdelt1), abs(ysize / 2.0 / cdelt2)
-        x0, y0 = int(x - half_x), int(y - half_y)
-        x1, y1 = x0 + math.floor(2.0 * half_x + 1.0), y0 + math.floor(2.0 * half_y + 1.0)
-    if x1 < 1 or y1 < 1 or x0 > nx or y0 > ny:
+        wanted = centred_range(x, y, abs(xsize / cdelt1), abs(ysize / cdelt2))
+    part = wanted.within(shape)
+    if part is None:
         raise InputError(
-            f"Region outside image. Columns {x0} to {x1} and rows {y0} to {y1} are not on the {nx} x {ny} pixels of {image.path}"
+            f"Region outside image. Columns {wanted.x0} to {wanted.x1} and rows {wanted.y0} to {wanted.y1} are not on the "
+            f"{shape[1]} x {shape[0]} pixels of {image.path}"
         )
-    x0, y0, x1, y1 = max(x0, 1), max(y0, 1), min(x1, nx), min(y1, ny)
-    if x0 > x1 or y0 > y1 or (mode == 0 and (x0 == x1 or y0 == y1)):
+    if part.x0 > part.x1 or part.y0 > part.y1 or (mode == 0 and (part.x0 == part.x1 or part.y0 == part.y1)):
         raise InputError(f"No pixels match area. {xsize:g} x {ysize:g} at ({ra:g}, {dec:g}) on {image.path}")
-    return x0, x1, y0, y1
-
-
-def _content_box(image: ImageHdu) -> tuple[int, int, int, int]:
-    good = ~np.isnan(image.values())
-    rows, columns = np.flatnonzero(good.any(axis=1)), np.flatnonzero(good.any(axis=0))
-    if not len(rows):
-        raise AlgorithmError(f"No pixels match area. All pixels of {image.path} are blank")
-    return int(columns[0]) + 1, int(columns[-1]) + 1, int(rows[0]) + 1, int(rows[-1]) + 1
+    return part
 
 
 def _content(image: ImageHdu, part: AnyArray) -> bytes:
