@@ -75,11 +75,18 @@ def box_moments(boxx: FloatArray, boxy: FloatArray, width: FloatArray, height: F
     """
     t = np.radians(angle)
     c, s, area = np.cos(t), np.sin(t), width * height
-    xx = (width**2 * c**2 + height**2 * s**2) / 12
-    yy = (width**2 * s**2 + height**2 * c**2) / 12
-    xy = (width**2 - height**2) * s * c / 12
-    one = np.ones_like(area)
-    return area[:, None] * np.stack([xx + boxx**2, xy + boxx * boxy, boxx, yy + boxy**2, boxy, one], axis=1)
+    # The last digit of Montage's tables hangs on the rounding: on regular grids half of the sums lie half-way between two numbers of single precision. So
+    # moments are sums of areas and not the area times a sum, and the first ones are integrals between the sides of the box, turned back.
+    x, y = boxx * c + boxy * s, boxy * c - boxx * s
+    x1, x0, y1, y0 = x + width / 2, x - width / 2, y + height / 2, y - height / 2
+    along, across = x1 * x1 - x0 * x0, y1 * y1 - y0 * y0
+    first_x = c * (y1 - y0) * along / 2 - s * (x1 - x0) * across / 2
+    first_y = s * (y1 - y0) * along / 2 + c * (x1 - x0) * across / 2
+    along, across = width**3 * height / 12, height**3 * width / 12
+    xx = along * c**2 + across * s**2 + area * boxx**2
+    yy = along * s**2 + across * c**2 + area * boxy**2
+    xy = (along - across) * s * c + area * boxx * boxy
+    return np.stack([xx, xy, first_x, yy, first_y, area], axis=1)
 
 
 def used_overlaps(npixel: FloatArray, rms: FloatArray, mean_image_area: float) -> BoolArray:

@@ -90,32 +90,27 @@ def relax(
     """
     m, n = result.shape[0], plus.size
     change, right = np.zeros((m, 3)), np.zeros((m, 3))
+    others = planes.copy()  # Montage keeps each overlap once for either image, and rounds the two differently
     b = np.empty(3, np.float32)
     result[:] = 0.0
     for it in range(iterations):
         right[:] = 0.0
         for k in range(n):
             p, q = plus[k], minus[k]
-            s, d = moments[k], planes[k]
-            if it <= level_iterations:
-                d[2] = d[2] - change[p, 2] + change[q, 2]
-                if it == level_iterations:  # slopes change for the first time after this iteration, so that only levels have changed before
-                    d[0] = d[0] - change[p, 0] + change[q, 0]
-                    d[1] = d[1] - change[p, 1] + change[q, 1]
-            else:
+            s, d, e = moments[k], planes[k], others[k]
+            d[2] = d[2] - change[p, 2] + change[q, 2]
+            e[2] = e[2] + change[q, 2] - change[p, 2]
+            if it >= level_iterations:
                 d[0] = d[0] - change[p, 0] + change[q, 0]
                 d[1] = d[1] - change[p, 1] + change[q, 1]
-                d[2] = d[2] - change[p, 2] + change[q, 2]
-            r2 = s[2] * d[0] + s[4] * d[1] + s[5] * d[2]
-            right[p, 2] += r2
-            right[q, 2] -= r2
-            if it >= level_iterations:
-                r0 = s[0] * d[0] + s[1] * d[1] + s[2] * d[2]
-                r1 = s[1] * d[0] + s[3] * d[1] + s[4] * d[2]
-                right[p, 0] += r0
-                right[p, 1] += r1
-                right[q, 0] -= r0
-                right[q, 1] -= r1
+                e[0] = e[0] + change[q, 0] - change[p, 0]
+                e[1] = e[1] + change[q, 1] - change[p, 1]
+                right[p, 0] += s[0] * d[0] + s[1] * d[1] + s[2] * d[2]
+                right[p, 1] += s[1] * d[0] + s[3] * d[1] + s[4] * d[2]
+                right[q, 0] -= s[0] * e[0] + s[1] * e[1] + s[2] * e[2]
+                right[q, 1] -= s[1] * e[0] + s[3] * e[1] + s[4] * e[2]
+            right[p, 2] += s[2] * d[0] + s[4] * d[1] + s[5] * d[2]
+            right[q, 2] -= s[2] * e[0] + s[4] * e[1] + s[5] * e[2]
         if it < level_iterations:
             for k in range(m):
                 step = 0.5 * np.float64(np.float32(right[k, 2] / sums[k, 5])) if sums[k, 5] > 0 else 0.0
