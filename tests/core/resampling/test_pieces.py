@@ -207,12 +207,10 @@ def test_threads_and_buffers_change_nothing(name: str) -> None:
         assert np.array_equal(alone[k], together[k + 4])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("drizzle")])  # corners of tables are not those of polynomials
 def test_parts_of_a_map_give_the_same_to_the_bit(name: str) -> None:
     # the same positions in strips, as tables: no result depends on what lies beside it
     kernel, fitted = Interpolant.parse(name), curved_map()
-    if kernel.kind == "drizzle":
-        pytest.skip("corners of tables are not those of polynomials")
     box = PixelBox(0, 40, 0, 46)
     v, u = pixel_map(fitted, box).evaluate(*np.mgrid[:40, :46])
 
