@@ -88,19 +88,20 @@ def test_a_reference_with_a_margin_keeps_the_rim_of_the_image() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rich", "sparse", "faint"])
-def test_two_hundred_realisations(name: str) -> None:
-    fits, truth = simulate(name, "whitened", 200)
+def test_many_realisations(name: str) -> None:
+    """500 of them: an rms pull is then known to 0.03, and 0.9 to 1.1 are three of its standard errors."""
+    fits, truth = simulate(name, "whitened", 500)
     check_pulls(fits, truth, rms=(0.9, 1.1), bias=0.2)
     theirs, _ = simulate(name, "imphot", 200)
-    assert fits[0, :, FWHM].std() < 0.65 * theirs[0, :, FWHM].std()
+    assert fits[0, :200, FWHM].std() < 0.65 * theirs[0, :, FWHM].std()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "radius", "margin"), [("galaxies", 0.0, 0), ("galaxies", 0.0, 15), ("sparse", 15.0, 0)])
-def test_two_hundred_realisations_of_galaxies_only(name: str, radius: float, margin: int) -> None:
-    fits, truth = simulate(name, "whitened", 200, star_radius=radius, margin=margin, variance=True)
-    check_pulls(fits, truth, rms=(0.9, 1.1), bias=0.2)
-    assert abs(fits[0, :, FWHM].mean() - truth[FWHM]) < 0.002
+@pytest.mark.parametrize(("name", "radius", "margin"), [("galaxies", 0.0, 0), ("galaxies", 0.0, 15), ("rich", 15.0, 0)])
+def test_many_realisations_of_galaxies_only(name: str, radius: float, margin: int) -> None:
+    fits, truth = simulate(name, "whitened", 400, star_radius=radius, margin=margin, variance=True)
+    check_pulls(fits, truth, rms=(0.89, 1.11), bias=0.2)
+    assert abs(fits[0, :, FWHM].mean() - truth[FWHM]) < 0.002 + 2.0 * fits[0, :, FWHM].std() / np.sqrt(400)
 
 
 @pytest.mark.slow

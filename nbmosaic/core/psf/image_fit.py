@@ -1,4 +1,54 @@
-"""PSF, flux scale, background and offset of an image from a sharper image of the same sky."""
+"""PSF, flux scale, background and offset of an image from a sharper image of the same sky: every galaxy helps to measure the seeing.
+
+The model of an image is ``bg + scale * (sky (*) M)(x - d)`` with M a Moffat. The sky is known from a reference whose spectrum is ``B P S`` (the window B
+of the resampling, the reference's own PSF P; see `nbmosaic.core.psf.fourier_window`). Two estimators are here.
+
+*imphot's* (`image_fit_spectrum`) blurs the image by ``B P`` and compares tapered, masked images in Fourier space, without weights. Three things follow.
+The residuals are correlated and their number is the padded half plane, so errors taken from their scatter are 3 to 8 times too small. High frequencies,
+which tell the seeing, count ``(B P)^2`` times what their noise deserves. And the mask cuts the reference before it is blurred and moved, the image after,
+which biases dx, dy and scale wherever a mask or the edge cuts a source. The objective is kept, for comparison; its errors here are propagated from the
+noise of the pixels (a sandwich).
+
+The *whitened* one, the default, divides the reference by ``B P`` instead: ``M / (B P)`` stays of order 1, because the seeing falls faster than the
+window. The model is a model of the pixels. They are left out after the convolution, their noise is white, and weighted least squares is maximum
+likelihood: no other unbiased estimator of these pixels scatters less. What it needs is care where the reference is not known:
+
+* the reference is continued beyond its frame by its mirror image. Zeros cost 0.01 arcsec of fwhm with bright galaxies at the edge: a jump, divided by B,
+  rings far in;
+* pixels within 1.6 fwhm of unknown sky are left out, and the others lose weight where the mirrored part throws light on them, ``1 / (1 + (2 c /
+  sigma)^2)``. Over 16 fields of 280 x 280 pixels with galaxies only, the bias without noise is 0.0001 arcsec in fwhm (0.0004 at most), 0.1 sigma in bg,
+  less in the others (rms);
+* with a reference that extends 2 arcsec beyond the image nothing is left out, and the bias is below 0.05 sigma;
+* the model is used up to 0.9 Nyquist and faded out at 0.99 (`image_fit_plane` has the numbers);
+* noise of the reference, where its variance is given, adds to the variance of a pixel, correlates pixels (which the covariance allows for), and pulls
+  fwhm up by attenuation (0.09 sigma for galaxies only in these fields); that pull is taken out.
+
+Noise of 200 realisations in image and reference (`tests/truth/test_image_fit_pulls.py`; fields of 200 x 200 pixels of 0.2 arcsec with stars, masked edges
+and holes, fwhm 0.62 arcsec, beta 2.8 to 3.2; "galaxies": 280 x 280 without a star). A pull is (fit - truth) / standard error; its rms is known to 0.05,
+its mean to 0.07.
+
+========  ========  =====================================  ==========  ============  =============
+field     method    rms pull: scale bg dx dy fwhm beta     mean pull   scatter of    by that of
+                                                           of fwhm     fwhm, arcsec  imphot's form
+========  ========  =====================================  ==========  ============  =============
+rich      whitened  1.04 0.95 1.06 1.00 1.05 1.06          0.03        0.0025        0.53
+rich      imphot    1.07 0.96 1.04 0.96 1.17 1.14          0.20        0.0047
+sparse    whitened  0.98 0.95 1.06 0.88 1.00 1.06          -0.10       0.0025        0.60
+sparse    imphot    0.95 0.96 1.01 0.91 0.97 0.99          -0.06       0.0041
+faint     whitened  1.05 0.94 1.00 0.99 0.96 1.02          0.01        0.0043        0.55
+faint     imphot    1.72 1.02 3.84 1.95 1.00 0.99          -0.09       0.0078
+galaxies  whitened  0.96 0.95 0.95 0.97 0.98 0.97          0.05        0.0042        0.73
+galaxies  imphot    1.01 0.96 0.97 0.99 1.02 1.02          0.04        0.0058
+========  ========  =====================================  ==========  ============  =============
+
+(imphot's form in the faint field: a hole near a source pulls dx by 7 mas, 3.7 of its honest errors.) The gain is largest where compact sources tell the
+seeing, and where the seeing is good: extended galaxies have little power at high frequencies, so all weights do nearly as well on them, and so it is with
+a seeing of 0.9 arcsec (0.8, from the standard errors). No estimator of the same pixels can do better.
+
+A variance plane is believed within 5 %. Where the median absolute residual says otherwise, or where neighbouring residuals are correlated, the errors are
+those of the noise found, and a note says so: the public pair of images of the Hubble Deep Field South has a plane 25 times too large in standard
+deviation.
+"""
 
 from __future__ import annotations
 
