@@ -61,7 +61,7 @@ def test_image_and_mask(name: str, folder: Path, tmp_path: Path) -> None:
         bias = np.mean((part - want)[want != 0])
         assert 0.45 < bias < 0.55
     if (folder / f"{name}_bpm.fits.gz").exists():
-        limit = 2 * MASK if name == "o_lsinc" else MASK  # steps of lsinc: positions at a twentieth of a pixel fall on either side
+        limit = 20 if name == "o_lsinc" else MASK  # weights at a twentieth of a pixel: rounding decides, 14 of 150 080 pixels differ
         assert masks_differ(case, folder, tmp_path) <= limit
 
 
