@@ -205,7 +205,8 @@ def write_geomap_database(path: PathLike, maps: Mapping[str, FittedMap], *, over
 
     Notes
     -----
-    Numbers are written with all their digits: what is read back is the same to the bit. Shifts, scales and rotations describe the linear part.
+    Numbers are written with all their digits: what is read back is the same to the bit. Shifts, scales and rotations describe the linear part, and
+    shifts are its values at (0, 0); those that geomap itself writes for the geometry ``xyscale`` are not, and its angles are right to 3e-8 only.
     """
     if not maps:
         raise InputError("no maps to write")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmosaic.errors import ConfigError, InputError, ShapeError, WcsError
+from nbmosaic.errors import ConfigError, InputError, NbmosaicWarning, ShapeError, WcsError
 from nbmosaic.pipeline.product import Product
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.camera import FittedMap, Interpolant, PieceFlag
@@ -405,7 +406,8 @@ def _file_image(name: str) -> tuple[AnyArray, WCS | None]:
         return data, None
     try:
         return data, read_wcs(chosen.cards, chosen.naxis, where=name, path=path)[0]
-    except WcsError:
+    except WcsError as err:
+        warnings.warn(NbmosaicWarning(f"the WCS of {name} is not used: {err.message}"), stacklevel=4)
         return data, None
 
 

@@ -50,6 +50,17 @@ def test_what_describes_the_linear_part_is_iraf_s(tmp_path) -> None:
         assert float(words_of(ours)[key]) == pytest.approx(float(words_of(path)[key]), rel=1e-10, abs=2e-8 if "rot" in key else 1e-10), key
 
 
+def test_shift_of_a_map_of_scales_is_its_value_at_zero(tmp_path) -> None:
+    # geomap writes 8.46 and -307.17, which no reading of its own coefficients gives: they are 10.50 and 2.37 at (0, 0)
+    path = shared_path("golden/mscimage/geomap") / "gm_che_xyscale.db"
+    maps = read_geomap_database(path)
+    write_geomap_database(tmp_path / "ours.db", maps)
+    v, u = evaluate(maps["gm.txt"], -1.0, -1.0)
+    for key, value in (("xshift", u + 1), ("yshift", v + 1)):
+        assert float(words_of(tmp_path / "ours.db")[key]) == pytest.approx(float(value), rel=1e-10)
+        assert abs(float(words_of(path)[key]) - value) > 2
+
+
 @pytest.mark.parametrize("function", ["chebyshev", "legendre", "polynomial"])
 @pytest.mark.parametrize("orders", [(4, 4, "half", 2, 2, "half"), (2, 2, "half", 3, 5, "none"), (3, 2, "full", 2, 4, "full")])
 def test_maps_of_arrays_are_written_for_pixel_one(tmp_path, function: str, orders) -> None:

@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 
 import nbmosaic
 from nbmosaic.core.geometry.fitted_map import evaluate
-from nbmosaic.errors import ConfigError, FormatError, InputError, ShapeError, SingularFitError, TableFormatError
+from nbmosaic.errors import ConfigError, FormatError, InputError, NbmosaicWarning, ShapeError, SingularFitError, TableFormatError
 from nbmosaic.io.geomap_database import read_geomap_database
 from nbmosaic.types.camera import PieceFlag
 from tests.support.iraf_stages import piece_pixels, stage_image
@@ -99,6 +99,15 @@ def test_wcs_given_and_wcs_unknown() -> None:
     assert wcs.wcs.crpix[0] == 18.0
     bent = nbmosaic.fit_map(np.random.default_rng(3).uniform(0, 30, (40, 4)) * [1, 1, 0, 0] + [0, 0, 5, 5])
     assert nbmosaic.transform((image(), wcs), bent).wcs is None
+
+
+def test_wcs_that_cannot_be_used_is_named(tmp_path) -> None:
+    header = tan_wcs().to_header()
+    header["CDELT1"] = 0.0
+    fits.writeto(tmp_path / "f.fits", image(), header)
+    with pytest.warns(NbmosaicWarning, match=r"WCS of .*f\.fits is not used"):
+        found = nbmosaic.transform(tmp_path / "f.fits", linear_map())
+    assert found.wcs is None
 
 
 def test_kinds_of_input_agree(tmp_path) -> None:
