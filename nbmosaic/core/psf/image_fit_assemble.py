@@ -106,7 +106,7 @@ def noise_scale(measured: NoiseMeasure, noise: str, *, has_variance: bool) -> tu
     notes = []
     if not has_variance:
         notes.append(f"no variance was given: the noise of a pixel, {measured.factor:.4g}, was measured in the residuals")
-    elif abs(measured.factor - 1.0) > 0.0:
+    elif abs(measured.factor - 1.0) > 0.005:
         notes.append(
             f"the noise of the residuals is {measured.factor:.3g} times that of the variance plane; the errors are those of the residuals"
         )

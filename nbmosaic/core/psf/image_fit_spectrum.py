@@ -96,7 +96,7 @@ def flux_outside(fwhm: float, beta: float, half: tuple[float, float]) -> float:
     Examples
     --------
     >>> round(flux_outside(0.6, 2.5, (3.2, 3.2)), 5)
-    0.00325
+    0.00331
     """
     a2 = moffat_core_radius(fwhm, beta) ** 2
     total = 0.0

@@ -240,6 +240,14 @@ def test_background_of_the_reference_goes_into_that_of_the_image() -> None:
     assert lifted["fwhm"].value == pytest.approx(plain["fwhm"].value, abs=0.3 * plain["fwhm"].stderr)
 
 
+def test_an_undersampled_image_is_said_to_be_one() -> None:
+    images, reference, image = sky()
+    sharp = fit_image(reference, images.image(4, seeing=replace(FIELD.seeing, fwhm=0.38)))
+    assert any("below 2.25 pixels" in note for note in sharp.notes)
+    assert abs(sharp["fwhm"].value - 0.38) < 0.01
+    assert not fit_image(reference, image).notes
+
+
 def test_masked_sky_moves_with_the_sky() -> None:
     images, reference, _ = sky()
     seeing = replace(FIELD.seeing, dx=1.0, dy=0.0)
