@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -200,7 +201,12 @@ class RunCache:
     def keep(self, key: str, entry: CacheEntry, step: Step) -> None:
         """Keep what a step made; the least recently used products go when it gets too much."""
         # the key of a step holds the frames' files; masks and weights in files of their own are known only by what the stage found
-        known = digest(key, self.keys.content(entry.product)) if isinstance(entry.product, Frames) else key
+        known = key
+        if isinstance(entry.product, Frames):
+            with suppress(Unkeyable):
+                known = digest(key, self.keys.content(entry.product))
+        elif isinstance(entry.product, Projected) and entry.product.store.sources:
+            known = digest(key, entry.product.store.sources)
         self.keys.learn(entry.product, known)
         entry.size = size_of(entry.product)
         entry.sums = {name: array_sum(array) for name, array in _reachable(entry.product)}

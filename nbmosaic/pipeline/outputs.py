@@ -17,10 +17,8 @@ __all__ = ["check_not_input", "check_outputs", "check_sources_kept", "targets"]
 def targets(recipe: Recipe) -> Iterator[tuple[Step, Any]]:
     """Steps that write a file, and the file, where it is known before the run."""
     for step in recipe.steps:
-        target = None
-        if step.stage == "coadd":
-            target = step.options.get("output")
-        elif step.stage == "save":
+        target = step.options.get("output")
+        if step.stage == "save":
             target = step.options.get("path", next(iter(step.words), None))
         if isinstance(target, str | os.PathLike):
             yield step, target

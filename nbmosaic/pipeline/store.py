@@ -124,6 +124,7 @@ class FrameStore:
         self._parent = parent
         self._units = units
         self._files: dict[int, Path] = {}
+        self._sources: tuple[tuple[str, tuple[int, int]], ...] = ()
         self._budget = budget
         self._scratch: ScratchFolder | None = None
         self._folder: Path | None = None
@@ -161,7 +162,15 @@ class FrameStore:
 
     def complete(self) -> bool:
         """Whether all files that are needed are still there."""
-        return all(path.exists() for index, path in self._files.items() if index in self._known and (index, "data") not in self._memory)
+        elsewhere = [index for index in self._known if (index, "data") not in self._memory]
+        if any(index not in self._files for index in elsewhere) and (self._folder is None or not self._folder.is_dir()):
+            return False
+        return all(self._files[index].exists() for index in elsewhere if index in self._files)
+
+    @property
+    def sources(self) -> tuple[tuple[str, tuple[int, int]], ...]:
+        """Files that the pixels were made of beyond those that were asked for (masks that headers name), with size and time of change."""
+        return self._sources
 
     @property
     def n_bytes(self) -> int:

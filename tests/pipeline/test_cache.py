@@ -453,3 +453,27 @@ def test_simulated_frames_change_the_key(cache, tmp_path):
     shutil.rmtree(tmp_path / "s")
     simulate_frames(tmp_path / "s", n_frames=2, size=48, seed=2)
     assert ran(carry_out(recipe, cache)) == STAGES
+
+
+def test_files_that_only_a_header_names_are_seen(raw, cache, tmp_path):
+    exposure, mask = tmp_path / "e.fits", tmp_path / "bad.fits"
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for path in sorted(raw.glob("*_cd.fits"))[:1] or sorted(raw.glob("*.fits"))[:1]:
+        data, header = fits.getdata(path, header=True)
+        header["BPM"] = mask.name  # beside the exposure
+        hdus.append(fits.ImageHDU(data, header))
+    hdus.writeto(exposure)
+    fits.writeto(mask, np.zeros(data.shape, np.int16))
+    recipe = Recipe(steps=(Step(stage="mscimage", words=(str(exposure),)), Step(stage="coadd")))
+    first = carry_out(recipe, cache)
+    assert ran(carry_out(recipe, cache)) == []
+    bad = np.zeros(data.shape, np.int16)
+    bad[20:30, 20:30] = 1
+    fits.writeto(mask, bad, overwrite=True)
+    os.utime(mask, ns=(1, 2))
+    for forget in (None, "mscimage"):
+        if forget:
+            cache.clear(forget)
+        run = carry_out(recipe, cache)
+        assert ran(run) == (["mscimage", "coadd"] if forget is None else ["mscimage"])
+        assert int(run.mosaic.mask.sum()) > int(first.mosaic.mask.sum())
