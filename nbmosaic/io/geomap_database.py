@@ -56,7 +56,7 @@ def read_geomap_database(path: PathLike) -> dict[str, FittedMap]:
     >>> read_geomap_database("no such file.db")
     Traceback (most recent call last):
     ...
-    nbmosaic.errors.FormatError: cannot read no such file.db: No such file or directory
+    nbmosaic.errors.FormatError: cannot read no such file.db: no such file or directory
     """
     name = str(path)
     try:

@@ -100,8 +100,8 @@ def fit_surface_map(
 
     Notes
     -----
-    Coefficients agree with geomap's to 1e-8 of each, most to 1e-11, except for ``rotate``, ``rscale`` and ``rxyscale``, where geomap takes the angle through degrees with a
-    single-precision factor and is off by 2e-7 radian; ours have the smaller sum of squares.
+    Coefficients agree with geomap's to 1e-8 of each, most to 1e-11, except for ``rotate``, ``rscale`` and ``rxyscale``, where geomap takes the
+    angle through degrees with a single-precision factor and is off by 2e-7 radian; ours have the smaller sum of squares.
 
     The rms that decides on rejection, and is reported, is ``sqrt(sum r**2 / (n - 1))`` over the n points used, as in geomap: it does not
     count the parameters.
