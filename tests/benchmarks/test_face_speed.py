@@ -1,6 +1,6 @@
 """CPU time of the Montage face against MontagePy on the same files.
 
-User and system time of whole calls, ours after one run that compiles. The time of the system is mostly that of giving out memory for files, the same for all who
+User and system time of whole calls, ours after one run that compiles. Most of the system time goes to giving out memory for files, the same for all that
 write as much: 0.2 s a GB where the memory was in use just before, up to 2 s on a virtual machine under load. Programs take turns and the best of each
 counts, but the whole chain (3.6 GB) needs an idle machine: 6 times faster there, 4 times where writing alone takes 5 s.
 """
