@@ -26,7 +26,7 @@ from nbmosaic.core.camera_combine_kernels import add_rows, bit_rows, code_rows, 
 from nbmosaic.errors import ConfigError
 from nbmosaic.types.box import PixelBox
 
-__all__ = ["MASK_BITS", "RULES", "CombinedBand", "PieceBand", "PieceCombiner", "hull_limits", "mask_bits", "mask_codes"]
+__all__ = ["MASK_BITS", "RULES", "CombinedBand", "PieceBand", "PieceCombiner", "hull_limits", "mask_bits", "mask_codes", "warmup"]
 
 MASK_BITS: Mapping[str, int] = MappingProxyType({"bad": 1, "edge": 2, "gap": 4, "outside": 8})
 """Bits of the mask of an exposure: the value rests on bad pixels, or on what was made up beyond the edge of a detector; there is no value in a gap
@@ -280,3 +280,23 @@ def _hull(points: FloatArray) -> FloatArray:
         return found[:-1]
 
     return np.array(chain(points) + chain(points[::-1]))
+
+
+def warmup() -> None:
+    """Compile every kernel.
+
+    Examples
+    --------
+    >>> warmup()
+    """
+    box = PixelBox(0, 2, 0, 3)
+    values, data = np.zeros(box.shape, np.uint16), np.zeros(box.shape, np.float32)
+    limits = np.zeros((2, 2), np.int64)
+    flags = mask_codes(values, data, blank_outside=True)
+    for spread in (None, values):
+        mask_bits(values, spread, data)
+    for variance in (None, data):
+        piece = PieceBand(box=box, data=data, flags=flags, variance=variance)
+        PieceCombiner(2, 3, variance=variance is not None).combine(box, [piece], limits)
+    for codes in (flags, values):
+        PieceCombiner(2, 3, rule="last").combine(box, [PieceBand(box=box, data=data, flags=codes)], limits)

@@ -17,7 +17,7 @@ CODE = """
 import json, resource, sys
 from nbmosaic.compat.mscred import mscimage
 source, target, interpolant = json.loads(sys.argv[1])
-mscimage(source, target, interpolant=interpolant, overwrite=True)
+mscimage(source, target, interpolant=interpolant)
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
 """
@@ -74,7 +74,11 @@ def run(source: Path, interpolant: str) -> tuple[float, float]:
     """Least CPU seconds of three processes after one that compiles, and the largest memory."""
     target = source.with_name("out.fits")
     command = [sys.executable, "-c", CODE, json.dumps([str(source), str(target), interpolant])]
-    found = [json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=280).stdout) for _ in range(4)]
+    found = []
+    for _ in range(4):
+        for name in ("out.fits", "out_bpm.fits"):
+            source.with_name(name).unlink(missing_ok=True)
+        found.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=280).stdout))
     return min(seconds for seconds, _ in found[1:]), max(memory for _, memory in found[1:])
 
 

@@ -22,7 +22,6 @@ __all__ = [
     "grid_points",
     "points_box",
     "reference_piece",
-    "same_lattice",
     "section_box",
     "set_grid",
     "sky_points",
@@ -272,18 +271,3 @@ def corner_limits(pieces: Sequence[tuple[WCS, tuple[int, int]]], grid: WCS) -> P
     shift_x, shift_y = _nint(1.5 - float(columns.min())), _nint(1.5 - float(rows.min()))
     nx, ny = _nint(float(columns.max()) + shift_x + 0.5), _nint(float(rows.max()) + shift_y + 0.5)
     return PixelBox(-shift_y, ny - shift_y, -shift_x, nx - shift_x)
-
-
-def same_lattice(a: WCS, b: WCS) -> tuple[int, int] | None:
-    """Whole pixels ``(dy, dx)`` from the pixels of `b` to those of `a`, where both planes share tangent point, matrix and pixel phase; else None."""
-    one, two = a.wcs, b.wcs
-    if list(one.ctype) != list(two.ctype) or str(one.radesys) != str(two.radesys):
-        return None
-    scale = float(np.abs(one.cd).max())
-    if np.abs(np.asarray(one.crval) - np.asarray(two.crval)).max() > 1e-9 or np.abs(one.cd - two.cd).max() > 1e-9 * scale:
-        return None
-    shift = np.asarray(one.crpix, float) - np.asarray(two.crpix, float)
-    whole = np.rint(shift)
-    if np.abs(shift - whole).max() > 1e-6:
-        return None
-    return int(whole[1]), int(whole[0])
