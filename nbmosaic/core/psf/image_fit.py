@@ -78,6 +78,7 @@ def fit_image(
     hst_fwhm: float = 0.085,
     hst_beta: float = 1.6,
     noise: Literal["auto", "variance", "residuals"] = "auto",
+    linear_map: bool = False,
 ) -> ImageFitResult:
     """Fit an image by a sharper image of the same sky, blurred, moved and scaled.
 
@@ -106,6 +107,9 @@ def fit_image(
         Moffat PSF of the reference, arcsec; 0 for a reference without blur.
     noise : {"auto", "variance", "residuals"}
         Where the standard errors come from, see `nbmosaic.core.psf.image_fit_assemble.noise_scale`.
+    linear_map : bool
+        Fit rotation and plate scale too, to first order (see `nbmosaic.core.psf.image_fit_map`): the result then has the parameters ``rotation_deg`` and
+        ``pixel_scale_factor``, which its covariance does not list. Only in the whitened form.
 
     Returns
     -------
@@ -138,6 +142,8 @@ def fit_image(
         raise ConfigError(f"there is no method {method!r} of an image fit", hint="choose whitened or imphot")
     if noise not in {"auto", "variance", "residuals"}:
         raise ConfigError(f"noise is given as {noise!r}", hint="choose auto, variance or residuals")
+    if linear_map and method != "whitened":
+        raise ConfigError("rotation and plate scale are fitted in the whitened form only", hint='use method="whitened"')
     setting = prepare_image_fit(
         reference,
         image,
@@ -148,5 +154,6 @@ def fit_image(
         taper=taper,
         hst_psf=(hst_fwhm, hst_beta),
         noise=noise,
+        linear_map=linear_map,
     )
     return fit_whitened(setting) if method == "whitened" else fit_imphot(setting)

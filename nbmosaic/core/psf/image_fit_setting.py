@@ -36,7 +36,7 @@ class FitSetting:
         Of the image; 1 where none was given.
     usable : ndarray of bool, shape (ny, nx)
         Pixels of the image that are good.
-    margin_arcsec, taper, hst_psf, noise
+    margin_arcsec, taper, hst_psf, noise, linear_map
         Options of `nbmosaic.core.psf.image_fit.fit_image`.
     notes : tuple of str
         What was found on the way.
@@ -56,6 +56,7 @@ class FitSetting:
     taper: int
     hst_psf: tuple[float, float]
     noise: str
+    linear_map: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -84,6 +85,7 @@ def prepare_image_fit(
     taper: int,
     hst_psf: tuple[float, float],
     noise: str,
+    linear_map: bool = False,
 ) -> FitSetting:
     """Check the input of an image fit and find its start.
 
@@ -128,6 +130,7 @@ def prepare_image_fit(
         taper=taper,
         hst_psf=hst_psf,
         noise=noise,
+        linear_map=linear_map,
         notes=notes,
     )
 

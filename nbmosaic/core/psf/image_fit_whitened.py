@@ -9,15 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from nbmosaic._types import BoolArray, FloatArray
-from nbmosaic.core.psf.covariance import coloured_middle, measure_noise, white_middle
+from nbmosaic.core.psf.covariance import coloured_middle, measure_noise, sandwich, white_middle
 from nbmosaic.core.psf.image_fit_assemble import Errors, estimates, noise_scale
+from nbmosaic.core.psf.image_fit_map import linear_map_step, map_estimates
 from nbmosaic.core.psf.image_fit_plane import PlaneProblem, reach_mask, unknown_light
 from nbmosaic.core.psf.image_fit_reference import reference_noise_pull, reference_noise_scores, reference_noise_variance
 from nbmosaic.core.psf.image_fit_setting import FitSetting
 from nbmosaic.core.psf.image_fit_solver import Solution, solve_image_fit
 from nbmosaic.core.psf.image_fit_spectrum import shifted
 from nbmosaic.errors import AlgorithmError
-from nbmosaic.types.photometry import ImageFitResult
+from nbmosaic.types.photometry import Estimate, ImageFitResult
 
 __all__ = ["fit_whitened"]
 
@@ -121,6 +122,8 @@ def _weights(setting: FitSetting, x: FloatArray, scale: float) -> _Weights:
 
 def _result(setting: FitSetting, weights: _Weights, solution: Solution, evaluations: int) -> ImageFitResult:
     problem, shape = weights.problem, setting.image.shape
+    turned = linear_map_step(problem, solution, setting.step, setting.bounds.low, setting.bounds.high) if setting.linear_map else None
+    solution = solution if turned is None else turned.solution
     used: BoolArray = problem.weight > 0.0
     jacobian = solution.jacobian
     # residuals in units of the noise of the image alone
@@ -136,19 +139,28 @@ def _result(setting: FitSetting, weights: _Weights, solution: Solution, evaluati
     if weights.reference is not None:
         rows = reference_noise_scores(problem, solution.x, solution.linear[0], jacobian, weights.reference, used)
         middle = middle + white_middle(rows)
-    found, covariance, flags = estimates(solution, Errors(normal=white_middle(jacobian), middle=middle), setting.parameters)
+    errors = Errors(normal=white_middle(jacobian), middle=middle)
+    extra: dict[str, Estimate] = {}
     model = solution.linear[0] * problem.model(solution.x) + solution.linear[1]
+    if turned is not None:
+        full, _ = sandwich(errors.normal, errors.middle)
+        inner = np.linalg.pinv(full[:-2, :-2], hermitian=True).astype(np.float64)
+        errors = Errors(normal=inner, middle=inner)
+        extra, far = map_estimates(turned, full[-2:, -2:])
+        notes = (*notes, *far)
+        model = model + np.where(used, turned.moved.reshape(shape) / np.where(used, problem.weight, 1.0), 0.0)
+    found, covariance, flags = estimates(solution, errors, setting.parameters)
     if min(float(solution.x[2]) / step for step in setting.step) < _SHARPEST:
         flags = (
             *flags,
             f"fwhm is below {_SHARPEST:g} pixels: the image has detail that the regridded reference has not; errors are too small",
         )
     data = np.where(setting.usable, setting.image.data, np.nan)
-    count, free = int(np.count_nonzero(used)), len(solution.rows)
+    count, free = int(np.count_nonzero(used)), len(jacobian)
     chisqr = float((residual**2).sum())
     return ImageFitResult(
         method="whitened",
-        parameters=found,
+        parameters={**found, **extra},
         covariance=covariance,
         chisqr=chisqr,
         redchi=chisqr / max(count - free, 1),

@@ -240,6 +240,30 @@ def test_background_of_the_reference_goes_into_that_of_the_image() -> None:
     assert lifted["fwhm"].value == pytest.approx(plain["fwhm"].value, abs=0.3 * plain["fwhm"].stderr)
 
 
+def test_rotation_and_plate_scale() -> None:
+    images, reference, image = sky()
+    seeing = replace(FIELD.seeing, rotation_deg=0.08, pixel_scale_factor=1.0012)
+    clean = images.clean_image(seeing)
+    pulls = []
+    for seed in range(12):
+        fit = fit_image(images.reference(seed), images.image(100 + seed, clean=clean), linear_map=True, noise="variance")
+        pulls.append([pull(fit, name, seeing) for name in (*PARAMETER_NAMES, "rotation_deg", "pixel_scale_factor")])
+        assert fit["rotation_deg"].value > 5.0 * fit["rotation_deg"].stderr
+    pulls = np.array(pulls)
+    assert np.all(np.abs(pulls.mean(axis=0)) < 1.1), pulls.mean(axis=0)
+    assert np.all(np.sqrt((pulls**2).mean(axis=0)) < 1.7)
+    plain, with_map = (fit_image(reference, images.image(200, clean=clean), noise="variance", linear_map=m) for m in (False, True))
+    assert with_map.chisqr < plain.chisqr - 20.0
+    assert with_map.n_free == plain.n_free + 2
+    none = fit_image(reference, image, linear_map=True)
+    assert abs(none["rotation_deg"].value) < 4.0 * none["rotation_deg"].stderr
+    assert all(none[name].stderr >= 0.999 * fit_image(reference, image)[name].stderr for name in PARAMETER_NAMES)
+    far = fit_image(reference, images.image(5, seeing=replace(FIELD.seeing, rotation_deg=1.0)), linear_map=True)
+    assert any("regrid the reference" in note for note in far.notes)
+    with pytest.raises(ConfigError, match="whitened form only"):
+        fit_image(reference, image, method="imphot", linear_map=True)
+
+
 def test_an_undersampled_image_is_said_to_be_one() -> None:
     images, reference, image = sky()
     sharp = fit_image(reference, images.image(4, seeing=replace(FIELD.seeing, fwhm=0.38)))
