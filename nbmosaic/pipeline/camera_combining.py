@@ -76,9 +76,8 @@ class RowSummary:
         if self._hidden:
             good &= (mask & self._hidden) == 0
         self.n_good += int(np.count_nonzero(good))
-        counts = np.bincount(mask.reshape(-1), minlength=16) if mask.dtype == np.uint8 else np.zeros(1, np.int64)
-        for value in np.flatnonzero(counts):
-            self.bits[int(value)] = self.bits.get(int(value), 0) + int(counts[value])
+        for bit in (1, 2, 4, 8):
+            self.bits[bit] = self.bits.get(bit, 0) + int(np.count_nonzero(mask & np.uint8(bit)))
         first = -(-(box.ymin + row) // step) * step - (box.ymin + row)
         column = -(-box.xmin // step) * step - box.xmin
         self._coarse.append(good[first::step, column::step].copy())

@@ -88,7 +88,7 @@ class ExposureRecord:
     cards : tuple
         Keywords made from all pieces (GAIN, RDNOISE, NCOMBINE).
     bits : mapping of int to int
-        Number of pixels with each value of the mask.
+        Number of pixels with each bit of the mask (see `MosaicExposure.mask`).
     skipped : tuple of (str, str)
         Pieces left out, and why.
     """

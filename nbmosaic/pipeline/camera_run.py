@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HIDDEN", "KEPT_FRACTION", "exposure_cards", "outline_limits", "place_exposure", "project_exposures", "resample_pieces"]
 
-KEPT_FRACTION = 0.35
+KEPT_FRACTION = 0.2
 """Part of the memory budget for resampled pieces that stay in memory; another such part is for the exposures, the rest for buffers."""
 HIDDEN = {"exclude": 0, "interpolate": 1, "flag": 1}
 """Bits of the mask whose pixels the stages that follow do not see: those that bad pixels have a part in."""
