@@ -3,6 +3,9 @@
 Products stay in memory while they fit the budget, the least recently used go first; projected frames are also on disk (`cache_units`), so that
 an interrupted or killed `project` goes on where it was. What says only how to run (`RUN_OPTIONS`) never enters a key. Work that failed or was
 stopped is not kept, but for the frames that it finished.
+
+Projected frames go to files of the cache where they would otherwise go to scratch files, and those that fit the memory go there, too: for 16
+frames of 2048 x 2048, 90 of 370 MB more. Measured on these, the first run takes as long as without a cache, and a run again 0.05 s of 1.6 s.
 """
 
 from __future__ import annotations

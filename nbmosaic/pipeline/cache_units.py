@@ -35,6 +35,8 @@ __all__ = ["UnitFolder", "UnitUse", "info_of_unit", "unit_tail", "user_folder"]
 SUFFIX = ".unit"
 TAIL_DIGITS = 12
 """The last bytes of a file: the length of its description, in ASCII."""
+HALF_SECONDS = 600.0
+"""Age of a file under its temporary name that nobody can be writing any more."""
 KEPT_DAYS = 7.0
 """A frame that nobody used for so long is removed."""
 
@@ -192,10 +194,18 @@ class UnitFolder:
             limit = self.budget if budget is None else budget
             total = sum(size for _, size, _ in files)
             oldest = time.time() - KEPT_DAYS * 86400
+            self._remove_halves()
             for path, size, when in files:
                 if path not in used and (total > limit or when < oldest):
                     path.unlink(missing_ok=True)
                     total -= size
+
+    def _remove_halves(self) -> None:
+        """Remove what ended workers left half-written."""
+        for part in () if self._session is None else self._session.path.glob("*.part"):
+            with suppress(OSError):
+                if part.stat().st_mtime < time.time() - HALF_SECONDS:
+                    part.unlink()
 
     def _begin(self) -> _Session:
         _own_folder(self.parent)

@@ -80,6 +80,13 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _NotMade:
+    """Stands for a product that would be made; an expression that looks into it fails, so that no older product of its name is taken."""
+
+    key: str
+
+
 @dataclass
 class _Known:
     """What is known of the products of the steps before, without running them."""
@@ -89,7 +96,7 @@ class _Known:
     fresh: set[int]
     made: list[tuple[StageSpec, Product | str]] = field(default_factory=list)
     named: dict[str, Any] = field(default_factory=dict)
-    waiting: set[str] = field(default_factory=set)
+    waiting: dict[str, _NotMade] = field(default_factory=dict)
     renewed: set[str] = field(default_factory=set)
     boxes: list[Any] = field(default_factory=list)
     stored: int = 0
@@ -173,8 +180,8 @@ def _planned(number: int, step: Step, known: _Known, *, cached: bool) -> Planned
     key, note = "", ""
     inputs: Mapping[str, Any] = {}
     try:
-        step = step.resolve(known.named)
-        inputs = inputs_of(step, stage, known.latest)
+        step = step.resolve(known.named | known.waiting)
+        inputs = {name: value.key if isinstance(value, _NotMade) else value for name, value in inputs_of(step, stage, known.latest).items()}
         key = known.cache.key(step, stage, inputs)
     except Unkeyable as error:
         note = f"never cached: {error} cannot be told apart from others"
@@ -189,6 +196,7 @@ def _planned(number: int, step: Step, known: _Known, *, cached: bool) -> Planned
         known.made.append((stage, product))
         if step.name:
             known.named[step.name] = product
+            known.waiting.pop(step.name, None)
         if isinstance(product, Grid):
             known.grid = product
         if step.stage == "project":
@@ -198,7 +206,7 @@ def _planned(number: int, step: Step, known: _Known, *, cached: bool) -> Planned
     known.renewed.add(key) if anew and key else None
     known.made.append((stage, key or f"unknown {number}"))
     if step.name:
-        known.waiting.add(step.name)
+        known.waiting[step.name] = _NotMade(key or f"unknown {number}")
     return _estimated(step, inputs, known, note=note, fresh=anew)
 
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmosaic._types import AnyArray, Float32Array
-from nbmosaic.errors import FormatError
+from nbmosaic.errors import FormatError, NbmosaicWarning
 from nbmosaic.types import PixelBox, ProjectedFrame, ProjectedInfo
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def write_unit(target: Path, info: ProjectedInfo, frame: ProjectedFrame) -> None
 
 def _write(target: Path, frame: ProjectedFrame | None, tail: bytes = b"") -> tuple[str, ...]:
     names = tuple(name for name in PLANES if getattr(frame, name, None) is not None)
-    part = target.with_suffix(".part")
+    # a detached run and a cell may write the same frame at the same time: each has a file of its own until it is whole
+    part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         with part.open("wb", buffering=0) as stream:
             for name in names:
@@ -188,10 +190,20 @@ class FrameStore:
             for name, plane in planes.items():
                 self._memory[info.index, name] = plane.copy()
         if info.index in self._files:
-            write_unit(self._files[info.index], info, frame)
+            self._keep_for_later(info, frame, needed=not room)
         elif not room:
             write_frame(self.folder, info.index, frame)
         self.know(info)
+
+    def _keep_for_later(self, info: ProjectedInfo, frame: ProjectedFrame, *, needed: bool) -> None:
+        """Write the file of a frame that a later run finds; if it cannot be written the run goes on as long as the frame is in memory."""
+        try:
+            write_unit(self._files[info.index], info, frame)
+        except FormatError as error:
+            if needed:
+                raise
+            del self._files[info.index]
+            warnings.warn(f"{info.name} is not kept for later runs: {error.message}", NbmosaicWarning, stacklevel=2)
 
     def know(self, info: ProjectedInfo) -> None:
         """Take a frame whose planes are already in the folder."""

@@ -89,3 +89,37 @@ def test_late_values_that_fail_are_short(shell):
         "  line 3: header --scale {f.nothing}",
         "                         ^",
     ]
+
+
+def states(run):
+    return [record.state for record in run.log]
+
+
+def test_a_cell_runs_what_has_changed(shell, tmp_path):
+    cell = CELL.replace("save m.fits\n", "")
+    assert states(run(shell, cell)) == ["ran"] * 8
+    assert states(run(shell, cell.replace("coadd", "coadd     # a comment") + "\n# more")) == ["cached"] * 8
+    assert states(run(shell, cell.replace("%%mosaic m", "%%mosaic other --jobs 1 --progress off"))) == ["cached"] * 8
+    assert states(run(shell, cell.replace("npixel > 100", "npixel > 101"))) == ["cached"] * 8, "the same rows"
+    assert states(run(shell, cell.replace("--no-slope", "--slope"))) == ["cached"] * 4 + ["ran"] * 4
+    assert states(run(shell, cell)) == ["cached"] * 8
+    assert states(run(shell, cell.replace("%%mosaic m", "%%mosaic m --from correct"))) == ["cached"] * 5 + ["ran"] * 3
+    page = run(shell, cell.replace("%%mosaic m", "%%mosaic m --plan").replace("bilinear", "nearest"))
+    assert [row[2] for row in page.rows()] == ["cached"] * 2 + ["to run"] * 6
+    page = run(shell, cell.replace("%%mosaic m", "%%mosaic m --plan"))
+    assert [row[2] for row in page.rows()] == ["cached"] * 8
+    for path in tmp_path.glob("raw/*_cd.fits"):
+        path.touch()
+    # the table is the same, and so is what is made of nothing else
+    assert states(run(shell, cell)) == ["ran"] * 4 + ["cached"] + ["ran"] * 2 + ["cached"]
+    assert "2 of 3 frames kept" in shell.user_ns["m"].log[2].key
+    assert states(run(shell, cell.replace("%%mosaic m", "%%mosaic m --no-cache"))) == ["ran"] * 8
+    assert "cached" in repr(run(shell, cell))
+
+
+def test_a_detached_cell_gives_the_same(shell):
+    cell = CELL.replace("save m.fits\n", "")
+    handle = run(shell, cell.replace("%%mosaic m", "%%mosaic m --detach --no-cache"))
+    value = handle.result(60)
+    np.testing.assert_array_equal(value.mosaic.data, run(shell, cell).mosaic.data)
+    assert handle.mosaic is value.mosaic

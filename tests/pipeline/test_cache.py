@@ -477,3 +477,50 @@ def test_files_that_only_a_header_names_are_seen(raw, cache, tmp_path):
         run = carry_out(recipe, cache)
         assert ran(run) == (["mscimage", "coadd"] if forget is None else ["mscimage"])
         assert int(run.mosaic.mask.sum()) > int(first.mosaic.mask.sum())
+
+
+def test_a_full_disk_stops_no_run_that_fits_the_memory(raw, cache, monkeypatch):
+    from nbmosaic.pipeline import store
+
+    def full(*_):
+        raise FormatError("cannot write scratch file x: the disk is full")
+
+    monkeypatch.setattr(store, "write_unit", full)
+    run = carry_out(mosaic_recipe(str(raw), method="nearest"), cache)
+    assert ran(run) == STAGES
+    assert len(run.warnings) == 6
+    assert all("not kept for later runs: cannot write" in text for text in run.warnings)
+
+
+def test_two_runs_at_once_share_a_cache(raw, cache):
+    recipe = mosaic_recipe(str(raw), method="nearest")
+    runs = []
+    threads = [threading.Thread(target=lambda: runs.append(carry_out(recipe, cache))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runs) == 4
+    for run in runs:
+        np.testing.assert_array_equal(run.mosaic.data, runs[0].mosaic.data)
+
+
+def test_halves_and_old_frames_go(raw, cache):
+    carry_out(mosaic_recipe(str(raw), method="nearest"), cache)
+    cache.clear()
+    import gc
+
+    gc.collect()
+    folder = cache.units.folder
+    for name in ("a.unit", "b.unit", "a.unit.1-2.part", "b.unit.1-2.part"):
+        (folder / name).write_bytes(b"x")
+    for name in ("a.unit", "a.unit.1-2.part"):
+        os.utime(folder / name, (1, 1))
+    cache.units.trim()
+    assert sorted(
+        path.name for path in folder.iterdir() if path.suffix in {".unit", ".part"} and path.name[0] in "ab" and len(path.stem) < 12
+    ) == [
+        "b.unit",
+        "b.unit.1-2.part",
+    ]
+    assert cache.units.find({0: "b"}, {0: "b"}) == {}, "it is no whole frame"

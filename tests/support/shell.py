@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +46,7 @@ class TestingShell(InteractiveShell):
 @contextmanager
 def new_shell() -> Iterator[TestingShell]:
     """A fresh shell, known to `get_ipython` while it is open."""
+    main = sys.modules["__main__"]  # a shell takes its place, and worker processes of later tests look at it
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
@@ -56,4 +58,5 @@ def new_shell() -> Iterator[TestingShell]:
     finally:
         shell.atexit_operations()
         atexit.unregister(shell.atexit_operations)
+        sys.modules["__main__"] = main
         TestingShell.clear_instance()
