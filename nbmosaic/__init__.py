@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbmosaic.errors import NbmosaicError, NbmosaicWarning
+    from nbmosaic.pipeline.bandpass import bandpass
     from nbmosaic.pipeline.mosaic import mosaic
+    from nbmosaic.pipeline.photometry import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
+    from nbmosaic.pipeline.regridding import regrid
     from nbmosaic.pipeline.run import Run
     from nbmosaic.pipeline.simulate import simulate_frames
     from nbmosaic.pipeline.stages import (
@@ -37,10 +40,14 @@ _HOME = {
     "NbmosaicWarning": "nbmosaic.errors",
     "Run": "nbmosaic.pipeline.run",
     "background": "nbmosaic.pipeline.stages",
+    "bandpass": "nbmosaic.pipeline.bandpass",
     "coadd": "nbmosaic.pipeline.stages",
     "correct": "nbmosaic.pipeline.stages",
     "cutout": "nbmosaic.pipeline.stages",
+    "fit_image_and_star_photometry": "nbmosaic.pipeline.photometry",
+    "fit_image_photometry": "nbmosaic.pipeline.photometry",
     "fit_map": "nbmosaic.pipeline.transform",
+    "fit_star_photometry": "nbmosaic.pipeline.photometry",
     "header": "nbmosaic.pipeline.stages",
     "images": "nbmosaic.pipeline.stages",
     "mosaic": "nbmosaic.pipeline.mosaic",
@@ -48,6 +55,7 @@ _HOME = {
     "overlaps": "nbmosaic.pipeline.stages",
     "project": "nbmosaic.pipeline.stages",
     "read": "nbmosaic.pipeline.stages",
+    "regrid": "nbmosaic.pipeline.regridding",
     "save": "nbmosaic.pipeline.stages",
     "show": "nbmosaic.pipeline.stages",
     "shrink": "nbmosaic.pipeline.stages",
@@ -60,10 +68,14 @@ __all__ = [
     "NbmosaicWarning",
     "Run",
     "background",
+    "bandpass",
     "coadd",
     "correct",
     "cutout",
+    "fit_image_and_star_photometry",
+    "fit_image_photometry",
     "fit_map",
+    "fit_star_photometry",
     "header",
     "images",
     "mosaic",
@@ -71,6 +83,7 @@ __all__ = [
     "overlaps",
     "project",
     "read",
+    "regrid",
     "save",
     "show",
     "shrink",

@@ -9,6 +9,7 @@ import numpy as np
 
 from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.core.geometry.grid_alignment import grid_distance_arcsec, moved_wcs, pixel_steps_arcsec
+from nbmosaic.core.geometry.sky import icrs_to_pixel, pixel_to_icrs
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.sky_image import SkyImage
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["ALIGNED_ARCSEC", "apply_corrections", "correction_words", "grids_aligned", "shift_image"]
+__all__ = ["ALIGNED_ARCSEC", "apply_corrections", "correction_words", "grids_aligned", "shift_image", "whole_pixel_offset"]
 
 ALIGNED_ARCSEC = 0.01
 """Largest distance on the sky between equal pixels of aligned grids."""
@@ -55,6 +56,42 @@ def grids_aligned(
     (True, False)
     """
     return one_shape == other_shape and grid_distance_arcsec(one, other, one_shape) <= tolerance
+
+
+def whole_pixel_offset(wcs: WCS, image: WCS, image_shape: tuple[int, int], *, tolerance: float = ALIGNED_ARCSEC) -> tuple[int, int] | None:
+    """Pixel of one grid on which pixel (0, 0) of another one lies, where the two differ by whole pixels only.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS
+        Grid of the reference.
+    image, image_shape
+        Grid of the image.
+    tolerance : float
+        Largest distance in arcsec between the pixels, over the whole image.
+
+    Returns
+    -------
+    tuple of int or None
+        ``(y, x)``; None where the grids do not differ by whole pixels.
+
+    Examples
+    --------
+    >>> from astropy.wcs import WCS
+    >>> wcs = WCS(naxis=2)
+    >>> wcs.wcs.ctype, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [-0.2 / 3600, 0.2 / 3600]
+    >>> whole_pixel_offset(moved_wcs(wcs, 3.0, 5.0), wcs, (9, 9)), whole_pixel_offset(moved_wcs(wcs, 0.3, 0.0), wcs, (9, 9))
+    ((5, 3), None)
+    """
+    middle = (0.5 * (image_shape[0] - 1), 0.5 * (image_shape[1] - 1))
+    lon, lat = pixel_to_icrs(image, np.array([middle[1]]), np.array([middle[0]]))
+    x, y = icrs_to_pixel(wcs, lon, lat)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or max(abs(float(x[0])), abs(float(y[0]))) > 1e6:
+        return None
+    oy, ox = round(float(y[0]) - middle[0]), round(float(x[0]) - middle[1])
+    moved = moved_wcs(wcs, -ox, -oy) if oy or ox else wcs  # a WCS with tables of distortion can stay, not move
+    near = grid_distance_arcsec(moved, image, image_shape) <= tolerance
+    return (oy, ox) if near else None
 
 
 def correction_words(corrections: str | None) -> frozenset[str]:

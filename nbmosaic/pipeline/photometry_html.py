@@ -1,0 +1,111 @@
+"""How photometric fits and images draw themselves in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbmosaic.pipeline.quicklook import PICTURE_WIDTH, preformatted, product_html
+
+if TYPE_CHECKING:
+    from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, ImagePhotometry, Photometry, StarPhotometry
+    from nbmosaic.pipeline.product import Product
+    from nbmosaic.pipeline.regridding import ReducedImage
+
+__all__ = ["draw_image_fit", "draw_star_fit", "fit_html", "image_html", "pair_html", "remembered_picture"]
+
+
+def remembered_picture(product: Product, draw: Callable[[], tuple[Any, str]], *, width: int = PICTURE_WIDTH) -> tuple[bytes, str]:
+    """PNG and words of a product, drawn once: a notebook shows it again and again, and its numbers do not change."""
+    from nbmosaic.views.figures import figure_png
+
+    memo: tuple[bytes, str] | None = product.__dict__.get("_drawn")
+    if memo is None:
+        axes, words = draw()
+        memo = (figure_png(axes, width), words)
+        product.__dict__["_drawn"] = memo  # where `cached_property` keeps its values, too
+    return memo
+
+
+def draw_image_fit(fit: ImagePhotometry, *, figure: Any = None) -> tuple[Any, str]:
+    """Draw an image fit; returns the axes and what they show in words."""
+    from nbmosaic.core.psf.fit_pictures import residual_spectrum, source_profile
+    from nbmosaic.views.psf_alt_text import alt_text_image_fit
+    from nbmosaic.views.psf_figures import plot_image_fit
+
+    full = fit.complete()
+    axes = plot_image_fit(full.result, source_profile(full.result), residual_spectrum(full.result), sources=fit.excluded, figure=figure)
+    return axes, alt_text_image_fit(full.result)
+
+
+def draw_star_fit(fit: StarPhotometry, *, figure: Any = None) -> tuple[Any, str]:
+    """Draw a star fit; returns the axes and what they show in words."""
+    from nbmosaic.views.psf_alt_text import alt_text_star_fit
+    from nbmosaic.views.psf_figures import plot_star_fit
+
+    return plot_star_fit(fit.result, figure=figure), alt_text_star_fit(fit.result)
+
+
+def _draw(fit: Photometry) -> tuple[Any, str]:
+    from nbmosaic.pipeline.photometry_products import ImagePhotometry, StarPhotometry
+
+    if isinstance(fit, ImagePhotometry):
+        return draw_image_fit(fit)
+    assert isinstance(fit, StarPhotometry)
+    return draw_star_fit(fit)
+
+
+def _notes(fit: Photometry) -> Any:
+    from nbmosaic.views.html import error_html, facts_html, note_html
+    from nbmosaic.views.markup import join
+
+    result = fit.result
+    facts = {
+        "method": result.method,
+        "rms of the residuals": f"{fit.rms_error:.4g} {result.unit}".rstrip(),
+        "evaluations": result.n_evaluations,
+    }
+    flagged = [f"{name} is {flag}" for name, flag in fit.flags.items()]
+    bad = error_html("the fit did not converge: " + result.message) if not fit.converged else None
+    warned = error_html("look at: " + ", ".join(flagged)) if flagged else None
+    return join(*(part for part in (bad, warned, facts_html(facts), *map(note_html, fit.notes)) if part))
+
+
+def fit_html(fit: Photometry) -> str:
+    """Table, flags, notes and picture of a fit."""
+    from nbmosaic.views.html import image_tag, note_html
+
+    try:
+        picture = image_tag(*remembered_picture(fit, lambda: _draw(fit)))
+    except Exception as error:  # noqa: BLE001 - a repr must not raise, and the numbers are still good
+        picture = note_html(f"no picture: {error}")
+    return product_html(fit, _notes(fit), picture)
+
+
+def pair_html(pair: ImageAndStarPhotometry) -> str:
+    """Comparison of two fits, and both of them."""
+    from nbmosaic.views.html import details_html, image_tag
+
+    try:
+        parts = [
+            details_html(f"{name} fit", _notes(fit), image_tag(*remembered_picture(fit, lambda fit=fit: _draw(fit))))  # type: ignore[misc]
+            for name, fit in (("image", pair.image), ("star", pair.star))
+        ]
+        return product_html(pair, *parts)
+    except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
+        return preformatted(repr(pair))
+
+
+def image_html(image: ReducedImage) -> str:
+    """Numbers, notes and picture of an image."""
+    from nbmosaic.views.alt_text import alt_text_mosaic
+    from nbmosaic.views.html import image_tag, note_html
+
+    def draw() -> tuple[Any, str]:
+        blank = float(image.mask.mean()) if image.mask.size else 1.0
+        return image.plot(), alt_text_mosaic(image.shape, blank_fraction=blank, what=f"image {image.name}".strip())
+
+    try:
+        return product_html(image, *map(note_html, image.notes), image_tag(*remembered_picture(image, draw, width=480)))
+    except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
+        return preformatted(repr(image))
