@@ -10,6 +10,7 @@ frames of 2048 x 2048, 90 of 370 MB more. Measured on these, the first run takes
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import mmap
 import tempfile
@@ -19,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +188,10 @@ class RunCache:
     def product(self, entry: CacheEntry) -> Product:
         """A product for a user: the values of the one that is kept, but tables of its own, which he may change."""
         product = entry.product
-        fresh: Product = dataclasses.replace(product)  # type: ignore[type-var]
+        fresh = copy.copy(product)
+        own = getattr(fresh, "__dict__", {})
+        for name in [name for name in own if isinstance(getattr(type(fresh), name, None), cached_property)]:
+            del own[name]
         if isinstance(fresh, Table):
             fresh = dataclasses.replace(fresh, frame=fresh.frame.copy())
         elif isinstance(fresh, Mosaic) and (file := _file_of(fresh)) is not None:
@@ -196,8 +200,6 @@ class RunCache:
             planes = open_mosaic(file)  # mapped anew: what was changed in the old maps is not in the file
             count = planes.get("nframes", planes["area"])
             fresh = dataclasses.replace(fresh, data=planes["data"], area=planes["area"], count=count, variance_plane=planes.get("variance"))
-        if (drawn := product.__dict__.get("_drawn")) is not None:
-            fresh.__dict__["_drawn"] = drawn
         self.keys.learn(fresh, self.keys.key(product))
         return fresh
 
@@ -282,8 +284,7 @@ def size_of(product: Product) -> int:
         return 0  # headers; arrays that frames were made of belong to the user
     if isinstance(product, Mosaic):
         return sum(array.nbytes for _, array in _reachable(product))
-    values: list[Any] = [getattr(product, name.name) for name in dataclasses.fields(product)]  # type: ignore[arg-type]
-    return sum(map(_bytes, values))
+    return sum(map(_bytes, getattr(product, "__dict__", {}).values()))
 
 
 def _bytes(value: Any) -> int:
