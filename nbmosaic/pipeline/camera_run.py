@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmosaic.errors import EmptyMosaicError, InputError, NbmosaicError, SkippedFrameWarning
+from nbmosaic.errors import EmptyMosaicError, InputError, NbmosaicError, PrecisionWarning, SkippedFrameWarning
 from nbmosaic.pipeline.camera_combining import CombineOptions, RowSummary, combine_pieces
 from nbmosaic.pipeline.camera_pieces import PieceBuffers, PieceOptions, PlacedPiece, place_piece, resample_one
 from nbmosaic.pipeline.camera_product import ExposureRecord, ExposureSource, MosaicExposure, PieceRecord
@@ -31,6 +31,8 @@ KEPT_FRACTION = 0.2
 """Part of the memory budget for resampled pieces that stay in memory; another such part is for the exposures, the rest for buffers."""
 HIDDEN = {"exclude": 0, "interpolate": 1, "flag": 1}
 """Bits of the mask whose pixels the stages that follow do not see: those that bad pixels have a part in."""
+FAR_DEGREES = 6.0
+"""Distance from the tangent point beyond which a warning is given: pixels are stretched by more than 1 per cent there."""
 NOTHING_ON_GRID = "outside of the output grid"
 NO_VALID_PIXEL = "no valid pixel"
 
@@ -47,7 +49,25 @@ def place_exposure(
             skipped.append((piece.info.name, NOTHING_ON_GRID))
         else:
             placed.append(found)
+    _warn_far(exposure, placed, grid)
     return placed, skipped
+
+
+def _warn_far(exposure: Exposure, placed: Sequence[PlacedPiece], grid: WCS) -> None:
+    """Say that an exposure lies so far from the tangent point that its pixels are stretched: the reference may be a wrong one."""
+    from nbmosaic.core.geometry.exposure_grid import tangent_angle
+
+    if not placed or not str(grid.wcs.ctype[0]).endswith("TAN"):
+        return
+    angle = max(tangent_angle(grid, *one.outline) for one in placed)
+    if angle > FAR_DEGREES:
+        stretch = 100.0 * (1.0 / math.cos(math.radians(angle)) ** 2 - 1.0)
+        warnings.warn(
+            f"{exposure.name} lies {angle:.0f} degrees from the tangent point of the output, which stretches its pixels by {stretch:.0f} per cent: "
+            "check the reference",
+            PrecisionWarning,
+            stacklevel=5,
+        )
 
 
 def resample_pieces(

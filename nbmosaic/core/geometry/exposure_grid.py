@@ -25,6 +25,7 @@ __all__ = [
     "section_box",
     "set_grid",
     "sky_points",
+    "tangent_angle",
     "tangent_grid",
 ]
 
@@ -161,6 +162,23 @@ def set_grid(
     if not -90.0 <= lat <= 90.0:
         raise InputError(f"the latitude of the centre cannot be {lat}", hint="it lies between -90 and 90 degrees")
     return _tangent_wcs(wcs, (lon, lat), (0.0, 0.0), scale / 3600.0 * np.array([[-cos, -sin], [-sin, cos]]))
+
+
+def tangent_angle(plane: WCS, x: FloatArray, y: FloatArray) -> float:
+    """Largest angle in degrees between positions on a tangent plane and its tangent point.
+
+    Examples
+    --------
+    >>> from astropy.wcs import WCS
+    >>> wcs = WCS(naxis=2)
+    >>> wcs.wcs.ctype, wcs.wcs.cdelt, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [-1.0, 1.0], [1, 1]
+    >>> round(tangent_angle(tangent_grid(wcs, (9, 9)), np.array([0.0, 57.29578]), np.array([0.0, 0.0])), 4)
+    45.0
+    """
+    prm = plane.wcs
+    matrix = np.diag(prm.get_cdelt()) @ prm.get_pc()
+    offsets = matrix @ np.stack([x + 1.0 - prm.crpix[0], y + 1.0 - prm.crpix[1]])
+    return math.degrees(math.atan(math.radians(float(np.nanmax(np.hypot(*offsets))))))
 
 
 def section_box(shape: tuple[int, int], trim: int) -> PixelBox:

@@ -13,7 +13,8 @@ import nbmosaic
 from nbmosaic.cli import main
 from nbmosaic.compat.mscred import mscimage
 from nbmosaic.compat.mscred.lists import expand_list, image_target, mask_target
-from nbmosaic.errors import ConfigError, EmptyMosaicError, FormatError, InputError, SkippedFrameWarning
+from nbmosaic.compat.mscred.reference import _sexagesimal
+from nbmosaic.errors import ConfigError, EmptyMosaicError, FormatError, InputError, PrecisionWarning, SkippedFrameWarning
 
 CENTRE = (150.1, 22.3)
 
@@ -47,9 +48,9 @@ def test_verbose_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mscimage("obja", "x1", verbose=True)
     pieces = "".join(f"Resampling obja[IM{k}] ...\n" for k in range(1, 5))
     assert capsys.readouterr().out == f"WCS reference image is obja[IM3]\n{pieces}Creating image x1 ...\n"
-    mscimage("obja", "x2", verbose="yes", wcssource="parameters", ra=10.0, scale=0.6, rotation=-3.5, dec=-0.25)
+    mscimage("obja", "x2", verbose="yes", wcssource="parameters", ra=10.0, scale=0.6, rotation=-3.5, dec=22.25)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:3] == ["Output WCS parameters:", "    RA=10:00:00.00, DEC=-0:15:00.0, SCALE=0.6 arcsec/pixel, ROTATION=-3.5 degrees"]
+    assert lines[1:3] == ["Output WCS parameters:", "    RA=10:00:00.00, DEC=22:15:00.0, SCALE=0.6 arcsec/pixel, ROTATION=-3.5 degrees"]
     mscimage("obja", "x3", verbose=True, version="old")
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["Using `obja[IM3]' for the WCS reference", "Creating empty output mosaic x3 ...", "Mapping obja[IM1] to x3 ..."]
@@ -57,6 +58,11 @@ def test_verbose_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("WCS reference image is x1\nResampling obja[im1]")
     assert mscimage("obja", "x5", version="old") == ["x5.fits"]
     assert not capsys.readouterr().out
+
+
+def test_angles_as_text() -> None:
+    assert _sexagesimal(-0.25, 1) == "-0:15:00.0"
+    assert _sexagesimal(9.99999999, 2) == "10:00:00.00"
 
 
 def test_files(here: Path) -> None:
@@ -150,6 +156,12 @@ def test_reference_without_overlap(here: Path) -> None:
     mscimage("far", "far1", pixmask=False)
     with pytest.raises(EmptyMosaicError, match="no piece falls on the reference"):
         mscimage("obja", "x", wcssource="match", reference="far1")
+    expose(here / "off.fits", make_sky(CENTRE, n=0), (CENTRE[0] + 30, CENTRE[1]))
+    with pytest.warns(
+        PrecisionWarning, match=r"obja.fits lies 28 degrees from the tangent point of the output, which stretches its pixels by 28 per cent"
+    ):
+        assert mscimage("obja", "x", reference="off[im1]", pixmask=False) == ["x.fits"]
+    Path("x.fits").unlink()
     expose(here / "behind.fits", make_sky(CENTRE, n=0), (CENTRE[0] + 170, -CENTRE[1]))
     with pytest.raises(InputError, match="does not see"):
         mscimage("obja", "x", reference="behind[im1]")
