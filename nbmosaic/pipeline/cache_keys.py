@@ -7,9 +7,8 @@ content. A value without such a key (an object of an unknown class, a function) 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
-import weakref
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -24,6 +23,7 @@ from nbmosaic.pipeline.product import Product
 
 __all__ = ["ProductKeys", "Unkeyable", "array_sum", "code_version", "digest", "file_keys", "frame_values", "wcs_values"]
 
+KEY = "_cache_key"
 BLOCK_BYTES = 1 << 16
 """Arrays are summed in blocks of this size: products and sums stay in the first-level caches."""
 
@@ -224,27 +224,27 @@ def code_version() -> str:
 
 
 class ProductKeys:
-    """Keys of products: of those that a cached step made, the key of that step; of others, a key of their content where they have one."""
+    """Keys of products: of those that a cached step made, the key of that step; of others, a key of their content where they have one.
 
-    def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[Product, str] = weakref.WeakKeyDictionary()
-        self._numbers = itertools.count()
+    A key is kept with the product, where `cached_property` keeps its values, too: not every product can be referred to weakly.
+    """
 
     def learn(self, product: Product, key: str) -> None:
         """Note which step made a product; one that only passed it on (`save`) changes nothing."""
-        self._known.setdefault(product, key)
+        product.__dict__.setdefault(KEY, key)
 
     def key(self, product: Product) -> str:
         """Key of a product.
 
         A product of unknown make whose content has no key gets one of its own, which holds as long as it lives: products are frozen.
         """
-        if product not in self._known:
+        if KEY not in product.__dict__:
             try:
-                self._known[product] = self.content(product)
+                key = self.content(product)
             except Unkeyable:
-                self._known[product] = f"{type(product).__name__} {next(self._numbers)} of {os.getpid()}"
-        return self._known[product]
+                key = f"{type(product).__name__} {uuid.uuid4().hex}"
+            self.learn(product, key)
+        return str(product.__dict__[KEY])
 
     def content(self, product: Product) -> str:
         """Key of a product's content.

@@ -524,3 +524,20 @@ def test_halves_and_old_frames_go(raw, cache):
         "b.unit.1-2.part",
     ]
     assert cache.units.find({0: "b"}, {0: "b"}) == {}, "it is no whole frame"
+
+
+def test_products_that_are_tuples_can_be_kept(cache):
+    from nbmosaic.pipeline.cache import CacheEntry
+    from nbmosaic.pipeline.product import Product
+
+    class Pair(Product, tuple):  # noqa: SLOT001 - its key is kept in __dict__
+        """As a fit of image and star is."""
+
+    pair = Pair((1, 2))
+    cache.keep("k", CacheEntry(stage="x", product=pair), Step(stage="x"))
+    entry = cache.find("k")
+    fresh = cache.product(entry)
+    assert fresh is not pair
+    assert fresh == (1, 2)
+    assert cache.keys.key(fresh) == cache.keys.key(pair) == "k"
+    assert cache.keys.key(Pair((1, 2))) != "k", "it is not known what made it"
