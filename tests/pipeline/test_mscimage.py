@@ -293,3 +293,19 @@ class TestBadInput:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             mscimage(path, hdu=["im1", "im2", "im3", "im4"])
+
+
+def test_other_processes_see_the_exposures(tmp_path: Path) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+
+    sky = make_sky(CENTRE)
+    product = mscimage(expose(tmp_path / "a.fits", sky, CENTRE, bad=30, noise=2.0), bad="interpolate", scratch=str(tmp_path))
+    data, mask = product.data.copy(), product.mask.copy()
+    grid = nbmosaic.header(product)
+    here = nbmosaic.project(product, grid, method="bilinear").frame(0).data.copy()
+    with ProcessPoolExecutor(1) as executor:
+        there = nbmosaic.project(product, grid, method="bilinear", executor=executor, scratch=str(tmp_path)).frame(0).data
+    np.testing.assert_array_equal(here, there)
+    again = product.exposure(0)
+    np.testing.assert_array_equal(again.data, data)
+    np.testing.assert_array_equal(again.mask, mask)
