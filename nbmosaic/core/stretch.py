@@ -13,7 +13,7 @@ from nbmosaic.errors import InputError
 
 __all__ = ["Limit", "Statistics", "StretchKind", "StretchRange", "grey_levels", "parse_limit", "preserve_colour", "stretch_range"]
 
-StretchKind = Literal["power", "asinh", "gaussian", "gaussian-log"]
+StretchKind = Literal["power", "asinh", "gaussian", "gaussian-log", "exponent"]
 _TOP = 255.0  # highest grey level
 
 _NUMBER = r"\d*\.?\d+(?:[eE][+-]?\d+)?|\d+\.(?:[eE][+-]?\d+)?"
@@ -177,7 +177,7 @@ class StretchRange:
 
     Attributes
     ----------
-    kind : {"power", "asinh", "gaussian", "gaussian-log"}
+    kind : {"power", "asinh", "gaussian", "gaussian-log", "exponent"}
         See `grey_levels`.
     low, high : float
         First and last value.
@@ -185,6 +185,8 @@ class StretchRange:
         How often the logarithm is taken (``power``); 0 is linear.
     beta : float
         Bend of the asinh.
+    exponent : float
+        Of the power law (``exponent``).
     table : ndarray, optional
         256 ascending values, the upper ends of the grey levels (``gaussian``, ``gaussian-log``).
     """
@@ -194,11 +196,19 @@ class StretchRange:
     high: float
     power: int = 0
     beta: float = 1.0
+    exponent: float = 1.0
     table: FloatArray | None = None
 
 
 def stretch_range(
-    statistics: Statistics, low: Limit, high: Limit, kind: StretchKind = "power", *, power: int = 0, beta: Limit | None = None
+    statistics: Statistics,
+    low: Limit,
+    high: Limit,
+    kind: StretchKind = "power",
+    *,
+    power: int = 0,
+    beta: Limit | None = None,
+    exponent: float = 0.5,
 ) -> StretchRange:
     """Turn limits into data values, and prepare what the stretch needs to know of the whole image.
 
@@ -208,19 +218,26 @@ def stretch_range(
         Of the whole image.
     low, high : Limit
         Limits of the stretch.
-    kind : {"power", "asinh", "gaussian", "gaussian-log"}
+    kind : {"power", "asinh", "gaussian", "gaussian-log", "exponent"}
         See `grey_levels`.
     power : int
         How often the logarithm is taken, 0 to 10.
     beta : Limit, optional
         Bend of the asinh: a plain number is ``beta`` itself; a percentile or a number of sigmas is the data value at which it turns from
         linear to logarithmic. Default: two sigmas above the median.
+    exponent : float
+        Of the power law, positive: below 1 lifts the faint parts, above 1 the bright ones.
 
     Returns
     -------
     StretchRange
-        Limits that are equal are moved one apart; limits in the wrong order draw the negative (``power`` and ``asinh``) or are exchanged
-        (``gaussian``, ``gaussian-log``).
+        Limits that are equal are moved one apart; limits in the wrong order draw the negative (``power``, ``asinh``, ``exponent``) or are
+        exchanged (``gaussian``, ``gaussian-log``).
+
+    Raises
+    ------
+    InputError
+        The exponent is not a positive number.
 
     Examples
     --------
@@ -234,6 +251,10 @@ def stretch_range(
         last = first + 1.0
     if kind == "power":
         return StretchRange("power", first, last, power=min(max(power, 0), 10))
+    if kind == "exponent":
+        if not 0.0 < exponent < np.inf:
+            raise InputError(f"the exponent of a power law cannot be {exponent:g}", hint="give a positive number, 0.5 for a square root")
+        return StretchRange("exponent", first, last, exponent=exponent)
     if kind == "asinh":
         return StretchRange("asinh", first, last, beta=_bend(statistics, beta or Limit(2.0, "sigma"), first, last))
     return StretchRange(
@@ -289,6 +310,7 @@ def grey_levels(values: AnyArray, stretch: StretchRange) -> FloatArray:
         * ``power``: ``255 x``, after ``x <- ln(9 x + 1)`` has been applied `power` times. It exceeds 255 from ``x = (e - 1) / 9 = 0.19`` on
           (Montage takes the natural logarithm); cut it there, or see `preserve_colour`;
         * ``asinh``: ``255 asinh(beta x) / asinh(beta)``;
+        * ``exponent``: ``255 x ** exponent``;
         * ``gaussian``, ``gaussian-log``: the first of 256 levels whose end is not below the value.
 
         NaN where the value is not finite.
@@ -308,6 +330,8 @@ def grey_levels(values: AnyArray, stretch: StretchRange) -> FloatArray:
             levels = np.clip((values.astype(np.float64) - stretch.low) / (stretch.high - stretch.low), 0.0, 1.0)
         if stretch.kind == "asinh":
             levels = np.arcsinh(stretch.beta * levels) / np.arcsinh(stretch.beta)
+        elif stretch.kind == "exponent":
+            levels = levels**stretch.exponent
         else:
             for _ in range(stretch.power):
                 levels = np.log(9.0 * levels + 1.0)

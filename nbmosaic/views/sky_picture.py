@@ -18,7 +18,7 @@ from nbmosaic.views.numbers import elide
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-__all__ = ["COLOUR_TABLES", "DrawnGrid", "DrawnLine", "DrawnText", "Mark", "colour_table", "draw_over", "picture_bytes"]
+__all__ = ["COLOUR_TABLES", "DrawnGrid", "DrawnLine", "DrawnText", "Mark", "colour_table", "composite", "draw_over", "picture_bytes"]
 
 COLOUR_TABLES = (
     "gray",
@@ -91,7 +91,7 @@ class DrawnLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnText:
-    """Text centred at a point in image pixels (0-based). It is drawn as it stands: nothing in it is a formula."""
+    """Text centred at a point in image pixels (0-based), perhaps with an edge of another colour. Nothing in it is a formula."""
 
     x: float
     y: float
@@ -99,6 +99,7 @@ class DrawnText:
     colour: Colour
     scale: float = 1.0
     alpha: float = 1.0
+    halo: Colour | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +174,12 @@ def draw_over(
                 _draw_text(axes, mark, 10 + layer, font_file)
         canvas.draw()
         drawn = np.asarray(canvas.buffer_rgba())
-    return _composite(picture, drawn)
+    return composite(picture, drawn)
 
 
 def _draw_text(axes: Any, mark: DrawnText, layer: int, font_file: str) -> None:
     from matplotlib.font_manager import FontProperties
+    from matplotlib.patheffects import withStroke
 
     text = elide("".join(c if c.isprintable() else " " for c in mark.text), 120)
     font = FontProperties(fname=font_file or None, size=_LETTER_PIX * mark.scale * 72.0 / _DPI)
@@ -193,6 +195,7 @@ def _draw_text(axes: Any, mark: DrawnText, layer: int, font_file: str) -> None:
         zorder=layer,
         clip_on=True,
         parse_math=False,
+        path_effects=None if mark.halo is None else [withStroke(linewidth=2.0, foreground=mark.halo)],
     )
 
 
@@ -236,7 +239,7 @@ def _frame(system: SystemName) -> Any:
     return coordinates.FK5(equinox=Time(equinox or 2000.0, format="jyear"))
 
 
-def _composite(below: AnyArray, above: AnyArray) -> AnyArray:
+def composite(below: AnyArray, above: AnyArray) -> AnyArray:
     """Lay one RGBA picture over another; where the upper one is clear the lower one stays bit for bit."""
     result = below.copy()
     drawn = above[..., 3] > 0

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, FloatArray
-from nbmosaic.core.geometry.sky import CelestialSystem, SkyPixels, frame_change
+from nbmosaic.core.geometry.region_outlines import REGION_SYSTEMS
+from nbmosaic.core.geometry.sky import SkyPixels, frame_change
 from nbmosaic.core.geometry.systems import unit_vectors
 from nbmosaic.errors import InputError, ShapeError
 from nbmosaic.types.box import PixelBox
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["PhysicalPixels", "RegionMask", "extra_mask", "mask_without_sources", "region_mask", "region_pixels", "star_region"]
 
 _DEG = math.pi / 180.0
-_SYSTEMS = {
-    "icrs": CelestialSystem("icrs", 0.0),
-    "fk5": CelestialSystem("fk5", 2000.0),
-    "fk4": CelestialSystem("fk4", 1950.0),
-    "galactic": CelestialSystem("galactic", 0.0),
-    "ecliptic": CelestialSystem("ecliptic", 2000.0),
-}
 _MARGIN = 1.25  # of the window about a region over its size at its centre: pixels of one field differ in size by far less
 _CROSS = np.array([[False, True, False], [True, True, True], [False, True, False]])
 
@@ -171,7 +165,7 @@ def region_pixels(
     if region.in_pixels:
         return _in_pixels(region, wcs, shape, PhysicalPixels() if physical is None else physical)
     sky = SkyPixels(wcs, shape)
-    own = _SYSTEMS[region.system]
+    own = REGION_SYSTEMS[region.system]
     to_image, to_region = frame_change(own, sky.system), frame_change(sky.system, own)
     lon, lat = np.array([region.centre[0]]), np.array([region.centre[1]])
     if region.kind == "polygon":
