@@ -44,10 +44,9 @@ def sampled_map(fitted: FittedMap, box: PixelBox, step: int, *, tolerance_pix: f
     if lattice is None:
         return None
     y, x = lattice
-    v, u = evaluate(fitted, y[:, None], x[None, :])
-    bend = max(float(np.abs(np.diff(values, 2, axis=axis)).max(initial=0.0)) for values in (u, v) for axis in (0, 1))
-    if bend / 8.0 < tolerance_pix:
+    if _bend(fitted, y, x) / 8.0 < tolerance_pix:
         return None
+    v, u = evaluate(fitted, y[:, None], x[None, :])
     patch = MapPatch(box=box, table_u=_between(u, box), table_v=_between(v, box))
     return PixelMap(box=box, offset=0.0, patches=(patch,), error_pix=0.0)
 
@@ -60,6 +59,21 @@ def sampled_area(fitted: FittedMap, box: PixelBox, step: int) -> FloatArray | No
     y, x = np.meshgrid(*lattice, indexing="ij")
     u_x, u_y, v_x, v_y = derivatives(fitted, y, x)
     return np.abs(_between(u_x * v_y - u_y * v_x, box))
+
+
+def _bend(fitted: FittedMap, y: FloatArray, x: FloatArray) -> float:
+    """Largest second difference of the map between samples, of up to 12 by 12 places with their ends: the maps are of low order."""
+    largest = 0.0
+    for values, others, across in ((x, y, True), (y, x, False)):
+        if len(values) < 3:
+            continue
+        middle = values[np.unique(np.linspace(1, len(values) - 2, 12).astype(int))]
+        step = values[1] - values[0]
+        triple = np.stack([middle - step, middle, middle + step])
+        along = others[np.unique(np.linspace(0, len(others) - 1, 12).astype(int))]
+        for found in evaluate(fitted, along, triple[..., None]) if across else evaluate(fitted, triple[..., None], along):
+            largest = max(largest, float(np.abs(found[0] - 2.0 * found[1] + found[2]).max()))
+    return largest
 
 
 def _lattice(box: PixelBox, step: int) -> tuple[FloatArray, FloatArray] | None:
