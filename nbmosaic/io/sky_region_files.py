@@ -67,7 +67,7 @@ def read_regions(source: Any) -> RegionList:
 
     Parameters
     ----------
-    source : str, path, iterable of str, regions.Region, regions.Regions or None
+    source : str, path, iterable of str, regions.Region, regions.Regions, RegionList or None
         File name; text with a region in it; lines of a file; objects of the ``regions`` package; None or an empty text: no regions. Shapes
         are circle, ellipse, box, annulus (also of ellipses and boxes, and with several radii) and polygon; systems fk5 (j2000), fk4 (b1950),
         icrs, galactic, ecliptic, image and physical (the default, as in DS9). ``-`` before a shape, or ``include=0``, excludes it. One line may
@@ -101,6 +101,8 @@ def read_regions(source: Any) -> RegionList:
     ...     print(region)
     exclude fk5 circle  x: 53.160000  y: -27.780000  size: 0.00138889 deg
     """
+    if isinstance(source, RegionList):
+        return source
     if source is None or (isinstance(source, str) and not source.strip()):
         return RegionList()
     if _is_region(source) or type(source).__name__ == "Regions":

@@ -10,14 +10,15 @@ import numpy as np
 
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.pipeline.photometry_inputs import FitPair, aligned_pair, combined_mask, fit_parameters, fit_regions, star_position
+from nbmosaic.pipeline.photometry_offsets import sky_offsets
 from nbmosaic.pipeline.photometry_products import FitRequest, ImageAndStarPhotometry, ImagePhotometry, StarPhotometry
 from nbmosaic.pipeline.recipe import choose
-from nbmosaic.types.photometry import Estimate, ImageFitResult, StarFitResult
+from nbmosaic.types.photometry import ImageFitResult
 
 if TYPE_CHECKING:
-    from nbmosaic._types import BoolArray, FloatArray
+    from nbmosaic._types import BoolArray
 
-__all__ = ["fit_image_and_star_photometry", "fit_image_photometry", "fit_star_photometry", "sky_offsets"]
+__all__ = ["fit_image_and_star_photometry", "fit_image_photometry", "fit_star_photometry"]
 
 ImageMethod = Literal["whitened", "imphot"]
 StarMethod = Literal["window", "imphot"]
@@ -189,51 +190,6 @@ def _image_product(
         result = replace(result, notes=(*notes, *result.notes))
     dra, ddec = sky_offsets(result, pair.image.wcs, pair.image.shape)
     return ImagePhotometry(result=result, specs=specs, dra=dra, ddec=ddec, request=request, held=pair.image)
-
-
-def sky_offsets(result: ImageFitResult | StarFitResult, wcs: Any, shape: tuple[int, int]) -> tuple[Estimate, Estimate]:
-    """Offset of a fit as true angles towards east and north, with errors from the covariance of dx and dy.
-
-    Parameters
-    ----------
-    result : ImageFitResult or StarFitResult
-        The fit.
-    wcs : astropy.wcs.WCS
-        WCS of the image.
-    shape : tuple of int
-        ``(ny, nx)``.
-
-    Returns
-    -------
-    tuple of Estimate
-        ``dra`` (times cos dec) and ``ddec``, arcsec. Each is fixed where both dx and dy were, and carries the flags of what it is made of.
-
-    Notes
-    -----
-    With J the sky angles of a step of an arcsec along x and y, the offset is ``J d`` and its covariance ``J C J'``. imphot leaves out cos(dec)
-    in `dra`, and maps the standard errors as if they were offsets, so that they come out negative for images with east to the left.
-    """
-    from nbmosaic.core.geometry.grid_alignment import pixel_steps_arcsec, sky_jacobian
-
-    step_y, step_x = pixel_steps_arcsec(wcs, shape)
-    matrix = sky_jacobian(wcs, shape) / np.array([step_x, step_y])
-    parts = (result["dx"], result["dy"])
-    offset = matrix @ np.array([one.value for one in parts])
-    covariance: FloatArray = result.covariance[2:4, 2:4]
-    out = []
-    for row, value in zip(matrix, offset, strict=True):
-        used = [one for one, part in zip(parts, row, strict=True) if part]
-        spread = sum(row[i] * covariance[i, j] * row[j] for i in range(2) for j in range(2) if row[i] and row[j])
-        flags = dict.fromkeys(one.flag for one in used if one.flag)
-        out.append(
-            Estimate(
-                value=float(value),
-                stderr=float(np.sqrt(max(spread, 0.0))),
-                fixed=all(one.fixed for one in used),
-                flag=", ".join(flags),
-            )
-        )
-    return out[0], out[1]
 
 
 def fit_star_photometry(
