@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from nbmosaic.pipeline.bandpass import bandpass
     from nbmosaic.pipeline.mosaic import mosaic
     from nbmosaic.pipeline.photometry import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
+    from nbmosaic.pipeline.photometry_batch import FitImageAndStarPhotometryMP, FitImagePhotometryMP, FitStarPhotometryMP
+    from nbmosaic.pipeline.photometry_batch_stage import fit_photometry_batch
     from nbmosaic.pipeline.regridding import regrid
     from nbmosaic.pipeline.run import Run
     from nbmosaic.pipeline.simulate import simulate_frames
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "FitImageAndStarPhotometryMP": "nbmosaic.pipeline.photometry_batch",
+    "FitImagePhotometryMP": "nbmosaic.pipeline.photometry_batch",
+    "FitStarPhotometryMP": "nbmosaic.pipeline.photometry_batch",
     "NbmosaicError": "nbmosaic.errors",
     "NbmosaicWarning": "nbmosaic.errors",
     "Run": "nbmosaic.pipeline.run",
@@ -47,6 +52,7 @@ _HOME = {
     "fit_image_and_star_photometry": "nbmosaic.pipeline.photometry",
     "fit_image_photometry": "nbmosaic.pipeline.photometry",
     "fit_map": "nbmosaic.pipeline.transform",
+    "fit_photometry_batch": "nbmosaic.pipeline.photometry_batch_stage",
     "fit_star_photometry": "nbmosaic.pipeline.photometry",
     "header": "nbmosaic.pipeline.stages",
     "images": "nbmosaic.pipeline.stages",
@@ -64,6 +70,9 @@ _HOME = {
 }
 
 __all__ = [
+    "FitImageAndStarPhotometryMP",
+    "FitImagePhotometryMP",
+    "FitStarPhotometryMP",
     "NbmosaicError",
     "NbmosaicWarning",
     "Run",
@@ -75,6 +84,7 @@ __all__ = [
     "fit_image_and_star_photometry",
     "fit_image_photometry",
     "fit_map",
+    "fit_photometry_batch",
     "fit_star_photometry",
     "header",
     "images",

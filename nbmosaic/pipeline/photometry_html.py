@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from nbmosaic.pipeline.quicklook import PICTURE_WIDTH, preformatted, product_html
 
 if TYPE_CHECKING:
+    from nbmosaic.pipeline.photometry_batch_product import PhotometryBatch
     from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, ImagePhotometry, Photometry, StarPhotometry
     from nbmosaic.pipeline.product import Product
     from nbmosaic.pipeline.regridding import ReducedImage
 
-__all__ = ["draw_image_fit", "draw_star_fit", "fit_html", "image_html", "pair_html", "remembered_picture"]
+__all__ = ["batch_html", "draw_batch", "draw_image_fit", "draw_star_fit", "fit_html", "image_html", "pair_html", "remembered_picture"]
 
 
 def remembered_picture(product: Product, draw: Callable[[], tuple[Any, str]], *, width: int = PICTURE_WIDTH) -> tuple[bytes, str]:
@@ -109,3 +110,33 @@ def image_html(image: ReducedImage) -> str:
         return product_html(image, *map(note_html, image.notes), image_tag(*remembered_picture(image, draw, width=480)))
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(image))
+
+
+def draw_batch(batch: PhotometryBatch, *, ax: Any = None) -> tuple[Any, str]:
+    """Draw FWHM against file; returns the axes and what they show in words."""
+    from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry
+    from nbmosaic.views.psf_alt_text import alt_text_batch
+    from nbmosaic.views.psf_figures import plot_fwhm_by_file
+
+    rows = [(fit.image, fit.star) if isinstance(fit, ImageAndStarPhotometry) else (fit,) for fit in batch.fits]
+    names = [row[0].name for row in rows]
+    series = [(row[0].word, [one.fwhm for one in row]) for row in zip(*rows, strict=True)] if rows else []
+    failed = [failure.name for failure in batch.failures]
+    return plot_fwhm_by_file(names, series, failed=failed, ax=ax), alt_text_batch(series, failed)
+
+
+def batch_html(batch: PhotometryBatch) -> str:
+    """Table, failures with their reasons, and FWHM against file."""
+    from nbmosaic.views.html import details_html, image_tag
+    from nbmosaic.views.markup import Markup, escape
+
+    try:
+        parts: list[Any] = []
+        if batch.failures:
+            items = "".join(f"<li>{escape(failure.title)}</li>" for failure in batch.failures)
+            parts.append(details_html(f"{len(batch.failures)} failed", Markup(f"<ul>{items}</ul>"), open_=True))
+        if batch.fits:
+            parts.append(image_tag(*remembered_picture(batch, lambda: draw_batch(batch))))
+        return product_html(batch, *parts)
+    except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
+        return preformatted(repr(batch))

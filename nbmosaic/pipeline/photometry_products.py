@@ -75,6 +75,8 @@ class Photometry(Product):
 
     row_column: ClassVar[str] = "parameter"
     word: ClassVar[str] = ""
+    error: ClassVar[None] = None
+    """There was none: results of a batch that failed have theirs here."""
 
     result: ImageFitResult | StarFitResult
     specs: Mapping[str, ParameterSpec]

@@ -5,27 +5,57 @@ Options that only say how to run (`jobs`, `executor`, `max_memory`, `scratch`, `
 
 from __future__ import annotations
 
+from nbmosaic.pipeline.bandpass import bandpass
 from nbmosaic.pipeline.camera import mscimage
 from nbmosaic.pipeline.frame_stages import header, images, project
 from nbmosaic.pipeline.image_stages import coadd, cutout, read, save, show, shrink
 from nbmosaic.pipeline.match_stages import background, correct, overlaps
+from nbmosaic.pipeline.photometry import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
+from nbmosaic.pipeline.photometry_batch_stage import fit_photometry_batch
+from nbmosaic.pipeline.regridding import regrid
 
 __all__ = [
     "STAGES",
     "background",
+    "bandpass",
     "coadd",
     "correct",
     "cutout",
+    "fit_image_and_star_photometry",
+    "fit_image_photometry",
+    "fit_photometry_batch",
+    "fit_star_photometry",
     "header",
     "images",
     "mscimage",
     "overlaps",
     "project",
     "read",
+    "regrid",
     "save",
     "show",
     "shrink",
 ]
 
-STAGES = (images, mscimage, header, project, overlaps, background, correct, coadd, cutout, shrink, read, save, show)
+STAGES = (
+    images,
+    mscimage,
+    header,
+    project,
+    overlaps,
+    background,
+    correct,
+    coadd,
+    cutout,
+    shrink,
+    regrid,
+    bandpass,
+    fit_image_photometry,
+    fit_star_photometry,
+    fit_image_and_star_photometry,
+    fit_photometry_batch,
+    read,
+    save,
+    show,
+)
 """All stages, in the order of work."""

@@ -31,6 +31,8 @@ class WorkerPool(ProcessPoolExecutor):
         Number of processes.
     method : {"fork", "forkserver", "spawn"}
         How they are started.
+    blas_threads : int
+        Threads that linear algebra may use in each (a fork keeps what its parent had); 0: what the environment says.
 
     Examples
     --------
@@ -38,8 +40,8 @@ class WorkerPool(ProcessPoolExecutor):
     >>> pool.stop()
     """
 
-    def __init__(self, n_workers: int, method: StartMethod) -> None:
-        super().__init__(n_workers, mp_context=multiprocessing.get_context(method), initializer=_begin)
+    def __init__(self, n_workers: int, method: StartMethod, *, blas_threads: int = 0) -> None:
+        super().__init__(n_workers, mp_context=multiprocessing.get_context(method), initializer=_begin, initargs=(blas_threads,))
 
     def stop(self) -> None:
         """End all processes now; what they were doing is lost, what they finished is kept."""
@@ -55,8 +57,11 @@ class WorkerPool(ProcessPoolExecutor):
                 process.join(TERM_SECONDS)
 
 
-def _begin() -> None:
+def _begin(blas_threads: int = 0) -> None:
     """Prepare a worker: Stop is its parent's business, and it dies with its parent."""
+    if blas_threads:
+        # numpy reads these when it is first imported, which in a fresh worker is later than this
+        os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), str(blas_threads)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked kernel may have its own idea of it
     threading.Thread(target=_die_with_parent, daemon=True).start()
