@@ -175,6 +175,11 @@ class UnitFolder:
         assert self._session is not None
         self._session.users.add(store)
 
+    def leave(self, store: FrameStore) -> None:
+        """A store needs its frames no more."""
+        if self._session is not None:
+            self._session.users.discard(store)
+
     def files(self) -> list[tuple[Path, int, float]]:
         """Path, size in bytes and time of use of all frames of this process, the least recently used first."""
         if self._session is None:
@@ -199,6 +204,17 @@ class UnitFolder:
                 if path not in used and (total > limit or when < oldest):
                     path.unlink(missing_ok=True)
                     total -= size
+
+    def leave_if_empty(self) -> None:
+        """Remove the folder of this process if it holds no frame: a run that failed leaves nothing behind."""
+        with self._lock:
+            if self._session is None or self.files() or len(self._session.users):
+                return
+            self._session.lock.close()
+            shutil.rmtree(self._session.path, ignore_errors=True)
+            self._session = None
+            with suppress(OSError):
+                self.parent.rmdir()  # only if nothing else is in it
 
     def _remove_halves(self) -> None:
         """Remove what ended workers left half-written."""

@@ -93,6 +93,8 @@ def project_frames(frames: Frames, grid: MosaicGrid, *, method: str, conserve: s
         infos = _run_projections(tasks, store, execution, skipped, known)
     except BaseException:
         store.discard()  # the traceback would keep its files and arrays alive
+        if use is not None:
+            use.units.leave_if_empty()
         raise
     return Projected(
         frames=frames,

@@ -222,7 +222,8 @@ class FrameStore:
         with self._lock:
             self._known.clear()
             self._memory.clear()
-            self._files = {}
+            if self._units is not None:  # a thread that is still at a frame may finish the file of it
+                self._units.leave(self)
             self._kept, self._folder = 0, None
             if self._scratch is not None:
                 self._scratch.remove()

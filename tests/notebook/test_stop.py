@@ -17,7 +17,6 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 import nbmosaic
-from nbmosaic.pipeline.cache import RunCache
 
 SIZE = 500
 N_FRAMES = 16
@@ -166,6 +165,7 @@ def test_detached_in_a_kernel(kernel):
 
 SCRIPT = """
 import sys, os, signal
+import numpy as np
 import nbmosaic
 from nbmosaic.pipeline.execution import NoProgress
 class Die(NoProgress):
@@ -174,17 +174,24 @@ class Die(NoProgress):
         self.stage = stage
     def advance(self, n=1):
         self.seen += n * (self.stage == "project")
-        if self.seen == 5:
+        if self.seen == 5 and sys.argv[3] == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-nbmosaic.mosaic(sys.argv[1], method="nearest", jobs=1, cache=sys.argv[2], progress=Die())
+run = nbmosaic.mosaic(sys.argv[1], method="nearest", jobs=1, cache=sys.argv[2], progress=Die())
+np.savez(sys.argv[3], note=run.log[2].key, **{name: getattr(run.mosaic, name) for name in ("data", "area", "count", "variance")})
 """
 
 
 def test_a_killed_process_goes_on_with_the_same_bits(folder, tmp_path):
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(folder), str(tmp_path / "c")], check=False, env=os.environ)
-    assert done.returncode == -signal.SIGKILL
-    run = nbmosaic.mosaic(str(folder), method="nearest", jobs=1, cache=RunCache(tmp_path / "c"))
-    assert "5 of 16 frames kept" in run.log[2].key
+    def go(last):
+        # both in processes of their own: the key holds the state of the source files when the process began
+        return subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(folder), str(tmp_path / "c"), last], check=False, env=os.environ
+        ).returncode
+
+    assert go("die") == -signal.SIGKILL
+    assert go(str(tmp_path / "m.npz")) == 0
+    resumed = np.load(tmp_path / "m.npz")
+    assert "5 of 16 frames kept" in str(resumed["note"])
     alone = nbmosaic.mosaic(str(folder), method="nearest", jobs=1)
     for name in ("data", "area", "count", "variance"):
-        np.testing.assert_array_equal(getattr(run.mosaic, name), getattr(alone.mosaic, name))
+        np.testing.assert_array_equal(resumed[name], getattr(alone.mosaic, name))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nbmosaic.errors import FormatError
+from nbmosaic.pipeline.cache_units import UnitFolder
 from nbmosaic.pipeline.store import FrameStore, ScratchFolder, write_frame
 from nbmosaic.types import PixelBox, ProjectedFrame, ProjectedInfo
 
@@ -108,3 +109,25 @@ def test_folders_that_cannot_be_used(frames, tmp_path):
         write_frame(tmp_path / "missing", 3, frames[0][1])
     assert write_frame(tmp_path, 3, frames[2][1]) == ("data", "variance")
     assert [path.name for path in tmp_path.iterdir()] == ["frame-000003.f32"]
+
+
+def test_a_frame_that_is_finished_after_the_end_is_kept_for_later(frames, tmp_path):
+    units = UnitFolder(tmp_path / "units", budget=10**9)
+    store = FrameStore(tmp_path, budget=0, units=units)
+    info, frame = frames[0]
+    store.assign({info.index: units.path("k")})
+    store.discard()
+    store.keep(info, frame)
+    found = units.find({4: "k"}, {4: "f4"})[4]
+    assert (found.box, found.n_good, found.planes, found.noise_gain) == (info.box, 5, PLANES, 0.5)
+    again = FrameStore(tmp_path, budget=0, units=units)
+    again.assign({4: units.path("k")})
+    again.know(found)
+    np.testing.assert_array_equal(again.frame(found).variance, frame.variance)
+    units.trim(0)
+    assert units.files(), "a store uses it"
+    del again
+    gc.collect()
+    units.trim(0)
+    assert not units.files()
+    assert not list(tmp_path.glob("nbmosaic-*")), "no scratch folder was made"
