@@ -30,6 +30,7 @@ from nbmosaic._types import PathLike
 from nbmosaic.errors import FormatError, NbmosaicWarning
 from nbmosaic.pipeline.cache_keys import ProductKeys, Unkeyable, array_sum, digest
 from nbmosaic.pipeline.cache_units import UnitFolder, UnitUse, user_folder
+from nbmosaic.pipeline.drawn import DRAWN
 from nbmosaic.pipeline.execution import memory_limit
 from nbmosaic.pipeline.outputs import targets
 from nbmosaic.pipeline.product import Product
@@ -200,6 +201,7 @@ class RunCache:
             planes = open_mosaic(file)  # mapped anew: what was changed in the old maps is not in the file
             count = planes.get("nframes", planes["area"])
             fresh = dataclasses.replace(fresh, data=planes["data"], area=planes["area"], count=count, variance_plane=planes.get("variance"))
+            fresh.__dict__.update({name: value for name, value in product.__dict__.items() if name == DRAWN})
         self.keys.learn(fresh, self.keys.key(product))
         return fresh
 

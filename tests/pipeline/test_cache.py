@@ -175,6 +175,9 @@ def test_a_mosaic_in_a_file_is_mapped_anew(cache, tmp_path, field):
     first = carry_out(recipe, cache, max_memory=1_000_000, scratch=tmp_path)
     right = np.array(first.mosaic.data)
     assert first.mosaic.owner is not None, "it is too large for the memory"
+    first._repr_html_()
+    picture = first.mosaic.__dict__["_drawn"][1]
+    assert carry_out(recipe, cache, max_memory=1_000_000, scratch=tmp_path).mosaic.__dict__["_drawn"][1] is picture, "it is not drawn again"
     first.mosaic.data[:] = 0
     second = carry_out(recipe, cache, max_memory=1_000_000, scratch=tmp_path)
     assert ran(second) == []
