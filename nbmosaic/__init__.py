@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nbmosaic.pipeline.regridding import regrid
     from nbmosaic.pipeline.run import Run
     from nbmosaic.pipeline.simulate import simulate_frames
+    from nbmosaic.pipeline.simulate_camera import simulate_exposures
     from nbmosaic.pipeline.stages import (
         background,
         coadd,
@@ -65,6 +66,7 @@ _HOME = {
     "save": "nbmosaic.pipeline.stages",
     "show": "nbmosaic.pipeline.stages",
     "shrink": "nbmosaic.pipeline.stages",
+    "simulate_exposures": "nbmosaic.pipeline.simulate_camera",
     "simulate_frames": "nbmosaic.pipeline.simulate",
     "transform": "nbmosaic.pipeline.transform",
 }
@@ -97,6 +99,7 @@ __all__ = [
     "save",
     "show",
     "shrink",
+    "simulate_exposures",
     "simulate_frames",
     "transform",
 ]
