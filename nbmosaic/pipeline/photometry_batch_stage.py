@@ -6,7 +6,7 @@ import math
 from concurrent.futures import Executor
 from typing import Any, Literal
 
-from nbmosaic.errors import ConfigError
+from nbmosaic.errors import ConfigError, FormatError
 from nbmosaic.pipeline.execution import Progress, available_cpus
 from nbmosaic.pipeline.photometry_batch_product import PhotometryBatch
 from nbmosaic.pipeline.recipe import choose
@@ -95,13 +95,12 @@ def fit_photometry_batch(
     >>> nights = fit_photometry_batch("hst.fits", "muse/udf*.fits", fix_beta=2.8, on_error="skip")  # doctest: +SKIP
     """
     given = {key: value for key, value in locals().items() if key not in _HOW}
-    from nbmosaic.io.paths import expand_inputs
     from nbmosaic.pipeline import photometry_batch
 
     choose(method, ("image", "star", "both"), option="method")
     if estimator is not None:
         choose(estimator, ("whitened", "window", "imphot"), option="estimator")
-    files = expand_inputs(list(images))
+    files = [file for item in images for file in _files(item, skip=on_error == "skip")]
     if not files:
         raise ConfigError("there is no image to fit", hint="give files or patterns after the reference")
     kind = {
@@ -123,6 +122,18 @@ def fit_photometry_batch(
         for _ in iterator:
             pass
         return iterator.batch
+
+
+def _files(item: Any, *, skip: bool) -> list[Any]:
+    """Files of a name, pattern or folder; one that is missing is passed on where failures are rows of the table."""
+    from nbmosaic.io.paths import expand_inputs
+
+    try:
+        return expand_inputs(item)
+    except FormatError:
+        if skip and isinstance(item, str):
+            return [item]
+        raise
 
 
 _HOW = frozenset({"reference", "images", "method", "on_error", "jobs", "executor", "progress"})

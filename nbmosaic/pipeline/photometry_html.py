@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_html", "draw_batch", "draw_image_fit", "draw_star_fit", "fit_html", "image_html", "pair_html", "remembered_picture"]
 
+FIT_WIDTH = 900
+"""Pixels: six panels side by side need more than one image."""
 
-def remembered_picture(product: Product, draw: Callable[[], tuple[Any, str]], *, width: int = PICTURE_WIDTH) -> tuple[bytes, str]:
+
+def remembered_picture(product: Product, draw: Callable[[], tuple[Any, str]], *, width: int = FIT_WIDTH) -> tuple[bytes, str]:
     """PNG and words of a product, drawn once: a notebook shows it again and again, and its numbers do not change."""
     from nbmosaic.views.figures import figure_png
 
@@ -136,7 +139,7 @@ def batch_html(batch: PhotometryBatch) -> str:
             items = "".join(f"<li>{escape(failure.title)}</li>" for failure in batch.failures)
             parts.append(details_html(f"{len(batch.failures)} failed", Markup(f"<ul>{items}</ul>"), open_=True))
         if batch.fits:
-            parts.append(image_tag(*remembered_picture(batch, lambda: draw_batch(batch))))
+            parts.append(image_tag(*remembered_picture(batch, lambda: draw_batch(batch), width=PICTURE_WIDTH)))
         return product_html(batch, *parts)
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(batch))

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.core.psf.moffat import moffat_profile
 from nbmosaic.errors import ShapeError
+from nbmosaic.types.fit_pictures import RadialProfile, ResidualSpectrum
 from nbmosaic.types.photometry import ImageFitResult
 
-__all__ = ["RadialProfile", "ResidualSpectrum", "plane_spectrum", "residual_spectrum", "source_profile"]
+__all__ = ["plane_spectrum", "residual_spectrum", "source_profile"]
 
 _BINS = 48
-
-
-class RadialProfile(NamedTuple):
-    """One source against radius.
-
-    Attributes
-    ----------
-    centre : tuple of float
-        ``(y, x)`` in pixels of the frame that was given to the fit.
-    radius, image, model : ndarray, shape (n,)
-        Distance of the pixels (arcsec), values of image and model above the fitted background.
-    curve_radius, curve : ndarray, shape (m,)
-        The fitted PSF, as high at its peak as the model.
-    """
-
-    centre: tuple[float, float]
-    radius: FloatArray
-    image: FloatArray
-    model: FloatArray
-    curve_radius: FloatArray
-    curve: FloatArray
-
-
-class ResidualSpectrum(NamedTuple):
-    """Power of image and residual against spatial frequency.
-
-    Attributes
-    ----------
-    frequency : ndarray, shape (n,)
-        Cycles per arcsec, middle of rings.
-    image, residual : ndarray, shape (n,)
-        Mean power of the images divided by the standard deviation of the noise: 1 for white noise of that level.
-    """
-
-    frequency: FloatArray
-    image: FloatArray
-    residual: FloatArray
 
 
 def source_profile(result: ImageFitResult, *, reach_fwhm: float = 4.0) -> RadialProfile:
