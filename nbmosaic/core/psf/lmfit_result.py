@@ -174,7 +174,9 @@ def _statistics(result: FitResult) -> tuple[float, int, int, FloatArray]:
     elif result.sigma is None:
         residual = result.residual[result.good] * math.sqrt(result.n_data / result.good.sum()) / max(result.rms_error, 1e-300)
     else:
-        residual = result.residual[result.good] / result.sigma[result.good] * result.noise_factor
+        # a good pixel next to a mask can have all of its taper on bad ones: it has no residual, and no noise
+        sigma = result.sigma[result.good]
+        residual = np.divide(result.residual[result.good], sigma, out=np.zeros(sigma.shape), where=sigma > 0) * result.noise_factor
     return result.chisqr, result.n_data, result.n_free, np.asarray(residual, np.float64)
 
 
