@@ -19,6 +19,7 @@ from nbmosaic.pipeline.recipe import choose
 from nbmosaic.pipeline.viewing_layers import LayeredGrid, LayerMemory, layers_of
 from nbmosaic.pipeline.viewing_marks import GRIDS, ViewWindow
 from nbmosaic.pipeline.viewing_stretch import LIMITS, STRETCHES, check_limit, kind_of_limit, view_levels, view_range
+from nbmosaic.pipeline.viewing_text import Reading, reading_text, view_code, view_words
 from nbmosaic.types.regions import RegionList
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from nbmosaic._types import PathLike
     from nbmosaic.pipeline.quicklook import Picture
 
-__all__ = ["COLOUR_MAPS", "Reading", "View", "open_view"]
+__all__ = ["COLOUR_MAPS", "View", "open_view"]
 
 COLOUR_MAPS = ("inferno", "viridis", "cividis", "magma", "gray", "gray_r", "cubehelix", "RdBu_r")
 """Even steps in lightness, told apart with every kind of colour blindness; the last one diverges, for differences."""
@@ -35,33 +36,6 @@ COLOUR_MAPS = ("inferno", "viridis", "cividis", "magma", "gray", "gray_r", "cube
 _SMALLEST_ZOOM, _LARGEST_ZOOM = 1e-4, 64.0
 _ZOOM_STEP = 2.0
 _MARGIN_PIX = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What lies at a position.
-
-    Attributes
-    ----------
-    x, y : float
-        Position in 0-based pixels of the image.
-    values : tuple of (str, float)
-        Name and value of each image that is shown, of the pixel at the position; NaN where it has none.
-    unit : str
-        Their unit.
-    lon, lat : float
-        Position on the sky in the system of the image, degrees; NaN without coordinates or off the sky.
-    text : str
-        All that in words.
-    """
-
-    x: float
-    y: float
-    values: tuple[tuple[str, float], ...]
-    unit: str
-    lon: float
-    lat: float
-    text: str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -212,13 +186,15 @@ class View:
 
     def zoom_in(self) -> View:
         """Twice as large, about the cursor if it is on the picture."""
-        return self.zoom_by(_ZOOM_STEP, self._pivot())
+        return self.zoom_by(_ZOOM_STEP, self.visible_cursor)
 
     def zoom_out(self) -> View:
         """Half as large."""
-        return self.zoom_by(1.0 / _ZOOM_STEP, self._pivot())
+        return self.zoom_by(1.0 / _ZOOM_STEP, self.visible_cursor)
 
-    def _pivot(self) -> tuple[float, float] | None:
+    @property
+    def visible_cursor(self) -> tuple[float, float] | None:
+        """The cursor, if it is on the picture."""
         if self.cursor is None:
             return None
         xmin, xmax, ymin, ymax = self.window.limits
@@ -241,23 +217,40 @@ class View:
         ny, nx = self.size
         return self.move_to(self.centre[0] + right * nx / self.zoom, self.centre[1] + up * ny / self.zoom)
 
-    def move_to_sky(self, lon: float, lat: float) -> View:
-        """A position on the sky (degrees, system of the image) in the middle, with the cross-hair on it.
+    def go_to(self, text: str) -> View:
+        """A position on the sky in the middle, with the cross-hair on it.
+
+        Parameters
+        ----------
+        text : str
+            Degrees or sexagesimal, perhaps with a system: ``275.196 -16.172``, ``18:20:47 -16:10:19``, ``15.1 -0.7 gal``.
 
         Raises
         ------
         InputError
-            The image has no coordinates, or does not reach there.
+            It is no position, the image has no coordinates, or does not reach there.
         """
-        from nbmosaic.core.geometry.sky import SkyPixels
+        from nbmosaic.pipeline.viewing_marks import pixel_of_location
 
         if self.grid.wcs is None:
             raise InputError("the image has no coordinates", hint="give wcs=")
-        x, y = SkyPixels(self.grid.wcs, self.grid.shape).to_pixel(np.array([lon]), np.array([lat]))
+        x, y = pixel_of_location(text, self.grid.wcs, self.grid.shape)
+        return self.move_to(x, y).with_cursor(x, y)
+
+    def with_cursor(self, x: float, y: float) -> View:
+        """The cross-hair on the pixel at a position; the nearest pixel of the image if that is beyond its edge."""
         ny, nx = self.grid.shape
-        if not (-_MARGIN_PIX <= x[0] <= nx - _MARGIN_PIX and -_MARGIN_PIX <= y[0] <= ny - _MARGIN_PIX):
-            raise InputError(f"{lon:g}, {lat:g} deg is not on the image")
-        return self.move_to(float(x[0]), float(y[0])).change(cursor=(float(x[0]), float(y[0])))
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise InputError(f"there is no pixel {x:g}, {y:g}")
+        return self.change(cursor=(float(min(max(math.floor(x + 0.5), 0), nx - 1)), float(min(max(math.floor(y + 0.5), 0), ny - 1))))
+
+    def nudge(self, right: int, up: int) -> View:
+        """The cross-hair moved by pixels of the picture, one of the image at least; it comes into the picture if it is not there."""
+        step = max(1, round(self.window.step))
+        x, y = self.cursor or self.centre
+        moved = self.with_cursor(x + right * step, y + up * step)
+        assert moved.cursor is not None
+        return moved if moved.visible_cursor is not None else moved.move_to(*moved.cursor)
 
     def place(self, right: float, down: float) -> tuple[float, float]:
         """Position on the image of a point of the picture, given as parts of its width and height from its upper left corner."""
@@ -269,14 +262,12 @@ class View:
 
     def reading(self, x: float | None = None, y: float | None = None) -> Reading:
         """What lies at a position of the image (default: the cursor, or the centre)."""
-        from nbmosaic.pipeline.viewing_text import reading_text
-
         if x is None or y is None:
             x, y = self.cursor or self.centre
         values = tuple((self.names[number], self._value(number, x, y)) for number in self.colours or (self.shown,))
         lon, lat = self._sky(x, y)
         unit = self.grid.layers[self.shown].unit
-        text = reading_text(x, y, values, unit, (lon, lat), None if self.grid.wcs is None else self.grid.wcs)
+        text = reading_text(x, y, values, unit, (lon, lat), self.grid.wcs)
         return Reading(x=x, y=y, values=values, unit=unit, lon=lon, lat=lat, text=text)
 
     def _value(self, number: int, x: float, y: float) -> float:
@@ -358,8 +349,6 @@ class View:
     @property
     def words(self) -> str:
         """The picture in words."""
-        from nbmosaic.pipeline.viewing_text import view_words
-
         return view_words(self)
 
     def picture(self) -> Picture:
@@ -384,8 +373,6 @@ class View:
 
     def code(self) -> str:
         """The options as a line of Python that gives the same view of a product."""
-        from nbmosaic.pipeline.viewing_text import view_code
-
         return view_code(self)
 
 

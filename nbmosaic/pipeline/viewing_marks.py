@@ -10,8 +10,10 @@ import numpy as np
 
 from nbmosaic._types import FloatArray
 from nbmosaic.core.geometry.region_outlines import region_outlines
-from nbmosaic.core.geometry.sky import CelestialSystem, SkyPixels
+from nbmosaic.core.geometry.sky import CelestialSystem, SkyPixels, frame_change
 from nbmosaic.core.geometry.sky_grid import GridLine, sky_grid_lines
+from nbmosaic.errors import InputError
+from nbmosaic.io.locations import parse_location
 from nbmosaic.views.sky_labels import angle_label
 from nbmosaic.views.sky_picture import DrawnLine, DrawnText, Mark
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from nbmosaic.types.picture import Colour
     from nbmosaic.types.regions import RegionList
 
-__all__ = ["GRIDS", "ViewWindow", "grid_marks", "is_equatorial", "region_marks"]
+__all__ = ["GRIDS", "ViewWindow", "grid_marks", "is_equatorial", "pixel_of_location", "region_marks"]
 
 GRIDS = {
     "own": None,
@@ -32,6 +34,7 @@ GRIDS = {
 }
 """Systems of grids; ``own`` is that of the image."""
 
+_SYSTEM_WORDS = {"EQUJ": "fk5", "EQUB": "fk4", "ECLJ": "ecliptic", "ECLB": "ecliptic", "GAL": "galactic", "SGAL": "supergalactic"}
 _WHITE: Colour = (1.0, 1.0, 1.0)
 _BLACK: Colour = (0.0, 0.0, 0.0)
 _INCLUDED: Colour = (0.337, 0.706, 0.914)  # Okabe and Ito's sky blue and orange
@@ -75,6 +78,26 @@ class ViewWindow:
 def is_equatorial(system: CelestialSystem) -> bool:
     """Whether longitudes are right ascensions, which are written in hours."""
     return system.name in {"icrs", "fk5", "fk4", "fk4-no-e"}
+
+
+def pixel_of_location(text: str, wcs: WCS, image_shape: tuple[int, int]) -> tuple[float, float]:
+    """Pixel (x, y; 0-based) of a position that was typed.
+
+    Raises
+    ------
+    InputError
+        It is no position, or not on the image.
+    """
+    lon, lat, name, equinox = parse_location(text)
+    system = CelestialSystem(_SYSTEM_WORDS[name], 0.0 if name in {"GAL", "SGAL"} else equinox)
+    sky = SkyPixels(wcs, image_shape)
+    a, d = np.array([lon]), np.array([lat])
+    change = frame_change(system, sky.system)
+    x, y = (float(value[0]) for value in sky.to_pixel(*((a, d) if change is None else change(a, d))))
+    ny, nx = image_shape
+    if not (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5):
+        raise InputError(f"{text!r} is not on the image")
+    return x, y
 
 
 def grid_marks(wcs: WCS, image_shape: tuple[int, int], grid: str, window: ViewWindow) -> list[Mark]:

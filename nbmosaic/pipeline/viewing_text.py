@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from nbmosaic.core.geometry.sky import celestial_system, pixel_scale_arcsec
@@ -16,9 +16,36 @@ if TYPE_CHECKING:
 
     from nbmosaic.pipeline.viewing import View
 
-__all__ = ["reading_text", "scale_text", "view_code", "view_words"]
+__all__ = ["Reading", "reading_text", "scale_text", "view_code", "view_words"]
 
 _KEPT = frozenset({"grid", "_memory", "regions", "cursor", "size"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What lies at a position.
+
+    Attributes
+    ----------
+    x, y : float
+        Position in 0-based pixels of the image.
+    values : tuple of (str, float)
+        Name and value of each image that is shown, of the pixel at the position; NaN where it has none.
+    unit : str
+        Their unit.
+    lon, lat : float
+        Position on the sky in the system of the image, degrees; NaN without coordinates or off the sky.
+    text : str
+        All that in words.
+    """
+
+    x: float
+    y: float
+    values: tuple[tuple[str, float], ...]
+    unit: str
+    lon: float
+    lat: float
+    text: str
 
 
 def reading_text(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbmosaic.errors import ConfigError
 from nbmosaic.notebook.panels.base import Panel
+from nbmosaic.pipeline.camera_product import MosaicExposure
 from nbmosaic.pipeline.frame_choice import FrameChoice, choose_frames
-from nbmosaic.pipeline.products import Frames
+from nbmosaic.pipeline.products import Corrected, Frames, Mosaic, Overlaps, Projected
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.pipeline.run import Run
 from nbmosaic.pipeline.steering import Steering, steer
+from nbmosaic.pipeline.viewing import View, open_view
 
 __all__ = ["open_panel"]
 
@@ -21,9 +23,9 @@ def open_panel(product: Any, *, kind: str | None = None) -> Panel:
 
     Parameters
     ----------
-    product : Run, Steering, Frames, FrameChoice
-        What to look at.
-    kind : {"overlaps", "background", "frames"}, optional
+    product : Run, Steering, Frames, FrameChoice, Projected, Corrected, Mosaic, MosaicExposure, View
+        What to look at. Also arrays on one grid, or a mapping of names to images, see `nbmosaic.pipeline.viewing.open_view`.
+    kind : {"overlaps", "background", "frames", "viewer"}, optional
         Which panel; default: the one that suits best.
 
     Returns
@@ -49,9 +51,29 @@ def _kinds(product: Any) -> dict[str, Callable[[], Panel]]:
     if isinstance(product, Frames | FrameChoice):
         return {"frames": lambda: _frames(product if isinstance(product, FrameChoice) else choose_frames(product))}
     if isinstance(product, Run):
-        matched = {"overlaps": lambda: _overlaps(steer(product)), "background": lambda: _background(steer(product))}
-        return matched | {"frames": lambda: _frames(choose_frames(_frames_of(product)))}
+        return _kinds_of_run(product)
+    if isinstance(product, View | Mosaic | MosaicExposure | Projected | Corrected | Mapping) or _is_images(product):
+        return {"viewer": lambda: _viewer(product)}
     return {}
+
+
+def _kinds_of_run(run: Run) -> dict[str, Callable[[], Panel]]:
+    """Panels for what a run has made."""
+    kinds: dict[str, Callable[[], Panel]] = {}
+    if run.latest((Overlaps,)) is not None:
+        kinds = {"overlaps": lambda: _overlaps(steer(run)), "background": lambda: _background(steer(run))}
+    if run.latest((Mosaic, Projected, Corrected)) is not None:
+        kinds["viewer"] = lambda: _viewer(run)
+    if run.latest((Frames,)) is not None:
+        kinds["frames"] = lambda: _frames(choose_frames(_frames_of(run)))
+    return kinds
+
+
+def _is_images(product: Any) -> bool:
+    """Whether it is an array of two axes, or a list of such arrays or of mosaics."""
+    if isinstance(product, list | tuple):
+        return bool(product) and all(isinstance(item, Mosaic | MosaicExposure) or _is_images(item) for item in product)
+    return getattr(product, "ndim", 0) == 2 and hasattr(product, "dtype")
 
 
 def _frames_of(run: Run) -> Frames:
@@ -77,3 +99,9 @@ def _frames(choice: FrameChoice) -> Panel:
     from nbmosaic.notebook.panels.frames import FramesPanel
 
     return FramesPanel(choice)
+
+
+def _viewer(product: Any) -> Panel:
+    from nbmosaic.notebook.panels.viewer import ViewerPanel
+
+    return ViewerPanel(open_view(product))
