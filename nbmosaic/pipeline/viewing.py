@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmosaic._types import AnyArray, FloatArray
+from nbmosaic.core.geometry.sky import SkyPixels
 from nbmosaic.core.stretch import StretchRange
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.pipeline.recipe import choose
@@ -280,8 +281,6 @@ class View:
         wcs = self.grid.wcs
         if wcs is None:
             return math.nan, math.nan
-        from nbmosaic.core.geometry.sky import SkyPixels
-
         sky = self._memory.once(("sky",), lambda: SkyPixels(wcs, self.grid.shape))
         lon, lat = sky.to_sky(np.array([x]), np.array([y]))
         return float(lon[0]), float(lat[0])
@@ -395,8 +394,8 @@ def open_view(product: Any, *, wcs: WCS | None = None, size: tuple[int, int] = (
 
     Raises
     ------
-    ConfigError, InputError
-        There is nothing to look at, or images have different shapes.
+    ConfigError, InputError, WcsError
+        There is nothing to look at, images have different shapes, or `wcs` is not celestial.
 
     Examples
     --------
@@ -409,4 +408,6 @@ def open_view(product: Any, *, wcs: WCS | None = None, size: tuple[int, int] = (
     if not all(16 <= n <= 4000 for n in size):
         raise InputError(f"a picture of {size[1]} x {size[0]} pixels cannot be shown", hint="give 16 to 4000 pixels for each side")
     grid = layers_of(product, wcs=wcs)
+    if grid.wcs is not None:
+        SkyPixels(grid.wcs, grid.shape)  # coordinates that are not on the sky are told now, not at the first reading
     return View(grid=grid, size=size, _memory=LayerMemory(grid.layers)).fit()

@@ -169,6 +169,7 @@ def test_both_themes(viewer, theme):
     try:
         viewer.command("apputils:change-theme", theme=f"JupyterLab {theme}")
         expect(viewer.page.locator("body")).to_have_attribute("data-jp-theme-light", str(theme == "Light").lower())
+        expect(viewer.page.locator("#jupyterlab-splash")).to_have_count(0)
         panel(viewer).scroll_into_view_if_needed()
         viewer.picture(f"viewer-{theme.lower()}")
         expect(reading(viewer)).to_be_visible()

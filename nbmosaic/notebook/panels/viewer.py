@@ -135,18 +135,19 @@ class ViewerPanel(Panel):
         self._reading, self._code = html_box("nbm-reading"), html_box("nbm-code")
         self._controls = controls = viewer_controls(self._view)
         self._watch(controls)
-        row = ipywidgets.HBox
-        shown = [controls.options["shown"]] if len(self._view.names) > 1 else []
-        stretch = [controls.options["stretch"], controls.limits, row([controls.options["low"], controls.options["high"]])]
-        stretch.append(row([controls.options["bend"], controls.options["exponent"]]))
-        fields = [*shown, *stretch, controls.options["colour_map"], controls.options["lines"], controls.regions, controls.place]
-        fields += [row([controls.x, controls.y, self._button("centre", "put the cross-hair in the middle", self._centre)])]
+        options, row = controls.options, ipywidgets.HBox
+        colours = [options["stretch"], controls.limits, row([options["low"], options["high"]]), row([options["bend"], options["exponent"]])]
+        colours += [options["colour_map"], options["lines"]]
+        centre = self._button("centre", "put the cross-hair in the middle", self._centre)
         saving = row([controls.file, self._button("save picture", "write the picture to the file", self._save)])
-        more = [self._several(), saving, controls.overwrite] if len(self._view.names) > 1 else [saving, controls.overwrite]
+        places = [row([controls.x, controls.y, centre]), controls.place, controls.regions, saving, controls.overwrite]
+        groups = [ipywidgets.VBox(colours), ipywidgets.VBox(places)]
+        if len(self._view.names) > 1:
+            groups.append(self._several())
         wrap = ipywidgets.Layout(flex_flow="row wrap")
-        left = ipywidgets.VBox([self._picture.widget, self._reading, ipywidgets.HBox(self._moves(), layout=wrap)])
-        right = ipywidgets.VBox([*fields, *more, self._code])
-        return ipywidgets.HBox([left, right], layout=wrap)
+        moves = row(self._moves(), layout=wrap)
+        left = ipywidgets.VBox([self._picture.widget, self._reading, moves, self._code])
+        return row([left, *groups], layout=wrap)
 
     def _moves(self) -> list[ipywidgets.Button]:
         """Buttons that move and scale."""
@@ -167,7 +168,8 @@ class ViewerPanel(Panel):
 
         controls = self._controls
         step = self._button("next", "show the next of the images that blink", self.next_image)
-        return ipywidgets.VBox([controls.blink, ipywidgets.HBox([controls.play, step]), controls.in_colour, *controls.channels])
+        blink = [controls.options["shown"], controls.blink, ipywidgets.HBox([controls.play, step])]
+        return ipywidgets.VBox([*blink, controls.in_colour, *controls.channels])
 
     def _button(self, text: str, help_text: str, action: Callable[[], None]) -> ipywidgets.Button:
         return button(text, help_text, self.guarded(lambda _: action()))
