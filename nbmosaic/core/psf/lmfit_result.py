@@ -172,7 +172,7 @@ def _statistics(result: FitResult) -> tuple[float, int, int, FloatArray]:
     if isinstance(result, ProfileFit):
         residual = result.residual / result.sigma * result.noise_factor
     elif result.sigma is None:
-        residual = result.residual[result.good] * math.sqrt(result.n_data / result.good.sum()) / max(result.rms_error, 1e-300)
+        residual = result.residual[result.good] * math.sqrt(result.n_data / max(result.good.sum(), 1)) / max(result.rms_error, 1e-300)
     else:
         # a good pixel next to a mask can have all of its taper on bad ones: it has no residual, and no noise
         sigma = result.sigma[result.good]
