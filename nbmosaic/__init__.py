@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nbmosaic.pipeline.run import Run
     from nbmosaic.pipeline.simulate import simulate_frames
     from nbmosaic.pipeline.simulate_camera import simulate_exposures
+    from nbmosaic.pipeline.simulate_psf import simulate_psf_field
     from nbmosaic.pipeline.stages import (
         background,
         coadd,
@@ -68,6 +69,7 @@ _HOME = {
     "shrink": "nbmosaic.pipeline.stages",
     "simulate_exposures": "nbmosaic.pipeline.simulate_camera",
     "simulate_frames": "nbmosaic.pipeline.simulate",
+    "simulate_psf_field": "nbmosaic.pipeline.simulate_psf",
     "transform": "nbmosaic.pipeline.transform",
 }
 
@@ -101,6 +103,7 @@ __all__ = [
     "shrink",
     "simulate_exposures",
     "simulate_frames",
+    "simulate_psf_field",
     "transform",
 ]
 
