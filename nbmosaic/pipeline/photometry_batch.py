@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
@@ -69,6 +70,7 @@ class PhotometryIterator(Iterator[Any]):
     Results can be had by ``for``, ``next(it)`` and ``it.next()``. Within ``with`` the workers are ended at its end, whatever happens; without it
     they are ended with the last image, by `close`, and by Ctrl-C, which ends them at once and leaves no process behind.
     A worker that dies (killed, out of memory) costs no other image: those that it may have been at are tried again one by one.
+    `results`, `batch` and `close` may be called from another thread than that which goes through the results; it then ends after `close`.
     """
 
     kind: ClassVar[BatchKind]
@@ -109,6 +111,7 @@ class PhotometryIterator(Iterator[Any]):
         self._ready: deque[int] = deque()
         self._given = 0
         self._begun = self._closed = False
+        self._lock = threading.RLock()  # `results` and `close` are also called while another thread waits for the next image
 
     @property
     def njob(self) -> int:
@@ -151,22 +154,24 @@ class PhotometryIterator(Iterator[Any]):
     def close(self) -> None:
         """End the workers; what is done stays in `results`."""
         self._closed = True
-        self._collect()
-        for future in self._running:
-            future.cancel()
-        self._running.clear()
-        if self._own is not None:
-            self._own.stop()
-            self._own = None
-        if self._begun:
-            self._begun = False
-            self._progress.finish(self.batch.title)
+        with self._lock:
+            self._collect()
+            for future in self._running:
+                future.cancel()
+            self._running.clear()
+            if self._own is not None:
+                self._own.stop()
+                self._own = None
+            if self._begun:
+                self._begun = False
+                self._progress.finish(self.batch.title)
 
     @property
     def results(self) -> tuple[Any, ...]:
         """Everything that is done so far, in the order of the images, failures too: also after an error was raised."""
-        self._collect()
-        return tuple(self._done[number] for number in sorted(self._done))
+        with self._lock:
+            self._collect()
+            return tuple(self._done[number] for number in sorted(self._done))
 
     @property
     def batch(self) -> PhotometryBatch:
@@ -195,12 +200,16 @@ class PhotometryIterator(Iterator[Any]):
                     return self._given
             elif self._ready:
                 return self._ready.popleft()
+            if self._closed:  # by another thread
+                raise StopIteration
             if self._inline:
                 number = self._waiting.popleft()
                 self._finish(number, fit_one(self._task(number)))
-            else:
-                self._feed()
-                wait(list(self._running), return_when=FIRST_COMPLETED)
+                continue
+            with self._lock:
+                running = [] if self._closed else self._feed()
+            wait(running, return_when=FIRST_COMPLETED)
+            with self._lock:
                 self._collect()
 
     def _task(self, number: int) -> BatchTask:
@@ -229,13 +238,13 @@ class PhotometryIterator(Iterator[Any]):
             self._own = WorkerPool(self.nworker, method, blas_threads=1)
         return self._own
 
-    def _feed(self) -> None:
-        """Keep the workers busy, with a task each in reserve; while suspects are tried, one at a time."""
+    def _feed(self) -> list[Future[Outcome]]:
+        """Keep the workers busy, with a task each in reserve; while suspects are tried, one at a time. Returns what is under way."""
         workers = self.nworker if self._executor is None else int(getattr(self._executor, "_max_workers", None) or 2 * self.nworker)
         while self._waiting:
             alone = self._waiting[0] in self._careful or any(number in self._careful for number in self._running.values())
             if len(self._running) >= (1 if alone else 2 * workers):
-                return
+                break
             number = self._waiting.popleft()
             try:
                 task = self._task(number)
@@ -249,6 +258,7 @@ class PhotometryIterator(Iterator[Any]):
                 self._revive()
                 continue
             self._running[future] = number
+        return list(self._running)
 
     def _collect(self) -> None:
         """Take in what is done."""
@@ -289,11 +299,12 @@ class PhotometryIterator(Iterator[Any]):
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         image = self._images[number]
-        if outcome.error is not None:
-            self._done[number] = FailedPhotometry(self._name(number), outcome.error, self.kind, outcome.seconds)
-        else:
-            self._done[number] = with_request(outcome.fit, self._reference, image)
-        self._ready.append(number)
+        with self._lock:
+            if outcome.error is not None:
+                self._done[number] = FailedPhotometry(self._name(number), outcome.error, self.kind, outcome.seconds)
+            else:
+                self._done[number] = with_request(outcome.fit, self._reference, image)
+            self._ready.append(number)
         self._progress.advance()
 
 
