@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         shrink,
     )
     from nbmosaic.pipeline.transform import fit_map, transform
+    from nbmosaic.pipeline.wavelength import fit_cube_psf
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ _HOME = {
     "coadd": "nbmosaic.pipeline.stages",
     "correct": "nbmosaic.pipeline.stages",
     "cutout": "nbmosaic.pipeline.stages",
+    "fit_cube_psf": "nbmosaic.pipeline.wavelength",
     "fit_image_and_star_photometry": "nbmosaic.pipeline.photometry",
     "fit_image_photometry": "nbmosaic.pipeline.photometry",
     "fit_map": "nbmosaic.pipeline.transform",
@@ -85,6 +87,7 @@ __all__ = [
     "coadd",
     "correct",
     "cutout",
+    "fit_cube_psf",
     "fit_image_and_star_photometry",
     "fit_image_photometry",
     "fit_map",

@@ -12,8 +12,19 @@ if TYPE_CHECKING:
     from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, ImagePhotometry, Photometry, StarPhotometry
     from nbmosaic.pipeline.product import Product
     from nbmosaic.pipeline.regridding import ReducedImage
+    from nbmosaic.pipeline.wavelength_product import CubePsf
 
-__all__ = ["batch_html", "draw_batch", "draw_image_fit", "draw_star_fit", "fit_html", "image_html", "pair_html", "remembered_picture"]
+__all__ = [
+    "batch_html",
+    "cube_html",
+    "draw_batch",
+    "draw_image_fit",
+    "draw_star_fit",
+    "fit_html",
+    "image_html",
+    "pair_html",
+    "remembered_picture",
+]
 
 FIT_WIDTH = 900
 """Pixels: six panels side by side need more than one image."""
@@ -143,3 +154,15 @@ def batch_html(batch: PhotometryBatch) -> str:
         return product_html(batch, *parts)
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(batch))
+
+
+def cube_html(cube: CubePsf) -> str:
+    """Table, notes, and FWHM and beta against wavelength."""
+    from nbmosaic.views.html import image_tag, note_html
+    from nbmosaic.views.psf_alt_text import alt_text_wavelength_psf
+
+    try:
+        picture = image_tag(*remembered_picture(cube, lambda: (cube.plot(), alt_text_wavelength_psf(cube.psf)), width=PICTURE_WIDTH))
+        return product_html(cube, *map(note_html, cube.notes), picture)
+    except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
+        return preformatted(repr(cube))

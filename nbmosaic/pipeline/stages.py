@@ -13,6 +13,7 @@ from nbmosaic.pipeline.match_stages import background, correct, overlaps
 from nbmosaic.pipeline.photometry import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
 from nbmosaic.pipeline.photometry_batch_stage import fit_photometry_batch
 from nbmosaic.pipeline.regridding import regrid
+from nbmosaic.pipeline.wavelength import fit_cube_psf
 
 __all__ = [
     "STAGES",
@@ -21,6 +22,7 @@ __all__ = [
     "coadd",
     "correct",
     "cutout",
+    "fit_cube_psf",
     "fit_image_and_star_photometry",
     "fit_image_photometry",
     "fit_photometry_batch",
@@ -54,6 +56,7 @@ STAGES = (
     fit_star_photometry,
     fit_image_and_star_photometry,
     fit_photometry_batch,
+    fit_cube_psf,
     read,
     save,
     show,
