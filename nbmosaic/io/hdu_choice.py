@@ -44,7 +44,8 @@ def choose_hdus(path: str, hdus: list[FitsHdu], choices: list[Any] | None) -> tu
     hdus : list of FitsHdu
         All its HDUs.
     choices : list of int or str, optional
-        Numbers and names asked for. By default all images with a celestial WCS that are no companion planes, or the first one.
+        Numbers and names asked for; a name stands for all images of that name (``SCI,1``, ``SCI,2``, ...). By default all images with a
+        celestial WCS that are no companion planes, or the first one.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def choose_hdus(path: str, hdus: list[FitsHdu], choices: list[Any] | None) -> tu
     """
     images = [h for h in hdus if h.is_image]
     if choices is not None:
-        return [_pick(path, hdus, choice) for choice in choices], []
+        return [hdu for choice in choices for hdu in _pick(path, hdus, choice)], []
     if not images:
         raise FormatError(
             f"{path} holds no image",
@@ -87,8 +88,8 @@ def choose_hdus(path: str, hdus: list[FitsHdu], choices: list[Any] | None) -> tu
     return main, skipped
 
 
-def _pick(path: str, hdus: list[FitsHdu], choice: Any) -> FitsHdu:
-    """Return the HDU of a number or name."""
+def _pick(path: str, hdus: list[FitsHdu], choice: Any) -> list[FitsHdu]:
+    """HDUs of a number or name."""
     if isinstance(choice, int) and not isinstance(choice, bool):
         found = [h for h in hdus if h.index == (choice if choice >= 0 else len(hdus) + choice)]
     else:
@@ -100,6 +101,7 @@ def _pick(path: str, hdus: list[FitsHdu], choice: Any) -> FitsHdu:
     if not found:
         names = ", ".join(f"{h.index} {h.name}".rstrip() for h in hdus)
         raise FormatError(f"{path} has no HDU {choice!r}", hint=f"it has {names}", path=path)
-    if not found[0].is_image:
+    images = [h for h in found if h.is_image]
+    if not images:
         raise FormatError(f"{path} HDU {found[0].index} holds no image", path=path, hdu=found[0].index)
-    return found[0]
+    return images

@@ -24,7 +24,7 @@ def images(
     variance: Any = None,
     mask: Any = None,
     mask_bits: int | list[int] | None = None,
-    flux_scale: float | str | None = None,
+    flux_scale: float | str | list[float] | None = None,
     on_error: Literal["stop", "skip"] = "stop",
 ) -> Frames:
     """Table of frames from FITS files, globs, folders, extensions, HDUs, CCDData or (array, wcs).
@@ -36,7 +36,7 @@ def images(
     *paths
         File names, patterns, folders, ``HDUList``, image HDUs, ``CCDData``/``NDData``, ``(array, wcs)``, products of `mscimage`, or lists of these.
     hdu : int, str or list of these, optional
-        Which HDUs of a file; default: all images with a celestial WCS that are not weight, variance or mask planes.
+        Which HDUs of a file (a name stands for all of that name); default: all images with a celestial WCS that are not weight, variance or mask planes.
     weights : str or list, optional
         Weight planes: name or number of an extension, a file name with ``{stem}`` in it, a list of files, or arrays.
     variance : str or list, optional
@@ -45,8 +45,8 @@ def images(
         Mask planes (non-zero is bad), given as `weights`.
     mask_bits : int or list of int, optional
         Bits of an integer mask that mean bad; default: all.
-    flux_scale : float or str, optional
-        Factor on the data: a number, a header keyword (``FLXSCALE``), or a zero point and its target (``MAGZP:25``).
+    flux_scale : float, str or list of float, optional
+        Factor on the data: a number, a header keyword (``FLXSCALE``), a zero point and its target (``MAGZP:25``), or a number for each frame.
     on_error : {"stop", "skip"}
         Whether an unreadable file stops the stage or is left out with a warning.
 

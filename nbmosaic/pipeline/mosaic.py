@@ -33,7 +33,7 @@ def mosaic(
     variance: Any = None,
     mask: Any = None,
     mask_bits: int | list[int] | None = None,
-    flux_scale: float | str | None = None,
+    flux_scale: float | str | list[float] | None = None,
     on_error: Literal["stop", "skip"] = "stop",
     template: str | None = None,
     system: System = "icrs",

@@ -38,6 +38,9 @@ def test_extension_of_the_same_file_and_version(tmp_path, rng):
     assert (second.variance == 9.0).all()  # of version 2, and a sigma: squared
     assert second.mask.all()
     assert (loaded(path, weight=2, hdu=1).weight == 2.0).all()
+    named, _ = frame_infos(path, hdu="SCI", variance="ERR")  # a name stands for both versions
+    assert [frame.meta["hdu"] for frame in named] == [1, 4]
+    assert [frame.source.load().variance[0, 0] for frame in named] == [4.0, 9.0]
 
 
 def test_plane_behind_the_chosen_hdu(tmp_path, rng):
