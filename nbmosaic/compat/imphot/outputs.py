@@ -32,7 +32,7 @@ class Outputs:
     hardcopy : str or None
         Ending of a file for the figure: ``<name>_image_fit.<ending>`` or ``<name>_star_fit.<ending>``; none, empty: no file.
     title : str or None
-        Title of the figure; None, none: the default, empty: none.
+        Title of the figure; None, none: the image and the fitted values, empty: none.
     fig : matplotlib.figure.Figure or None
         Where to draw.
 
@@ -88,9 +88,8 @@ class Outputs:
             figure = _screen(f"{kind} fit", keep=not self.nowait) if self.display else None
         axes = fit.plot(figure=figure)
         figure = next(iter(axes)).figure if figure is None else figure
-        title = f"MUSE image: {fit.name}" if self.title is None or self.title.lower() == "none" else self.title
-        if title:
-            figure.suptitle(title)
+        default = self.title is None or self.title.lower() == "none"
+        figure.suptitle(f"MUSE image: {fit.name}\n{figure.get_suptitle()}".rstrip() if default else self.title)
         if self.ending:
             with replacing(f"{begin}_{kind}_fit.{self.ending}", overwrite=True) as path:
                 figure.savefig(path, dpi=_DPI, format=self.ending.lower())
