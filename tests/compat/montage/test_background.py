@@ -41,7 +41,7 @@ def test_golden_corrections_to_the_byte(tmp_path: Path, name: str, planes: str, 
 @pytest.mark.peer
 def test_other_iteration_counts_live(montage_chain: MontageRun, tmp_path: Path) -> None:
     run = montage_chain.folder
-    counts = [1, 2, 37, 4999, 5001, 12345]
+    counts = [1, 2, 37, 5001]
     code = (
         "import sys, json\nfrom MontagePy.main import mBgModel\n"
         "for n in json.loads(sys.argv[1]): mBgModel('projected.tbl', 'fits.tbl', f'{sys.argv[2]}/{n}.tbl', niteration=n)"

@@ -48,7 +48,10 @@ def run_face(theirs: MontageRun, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["golden", "2mass_steps", "2mass_m42_small"])
+SETS = [pytest.param("golden", marks=pytest.mark.slow), "2mass_steps", pytest.param("2mass_m42_small", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=SETS)
 def chains(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chains:
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "golden":

@@ -44,11 +44,12 @@ def random_frames(rng: np.random.Generator) -> list[list]:
 
 
 @pytest.mark.peer
-def test_random_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n", [9, pytest.param(60, marks=pytest.mark.slow)])
+def test_random_frames(n: int, tmp_path: Path) -> None:
     """Equatorial templates are Montage's to the last digit, but for the length in latitude that it compares with the longitude."""
     rng = np.random.default_rng(42)
     choices = [{}, {}, {"northAligned": 1}, {"pixelScale": 0.0005}, {"pad": 7.0}, {"pad": 5.0, "isPercentage": True}]
-    cases = [choices[k % len(choices)] for k in range(36)]
+    cases = [choices[k % len(choices)] for k in range(n)]
     for k in range(len(cases)):
         write_table(tmp_path / f"t{k}.tbl", WCS + CORNERS, random_frames(rng))
     theirs = call_montage(tmp_path, [("mMakeHdr", (f"t{k}.tbl", f"m{k}.hdr"), options) for k, options in enumerate(cases)])
@@ -65,7 +66,7 @@ def test_random_frames(tmp_path: Path) -> None:
         if changed:  # tall fields get the two rows that Montage leaves out; padded wide ones are spared two
             assert (ours["naxis2"] > answer["naxis2"]) == (ours["naxis2"] > ours["naxis1"])
         same += not changed
-    assert same > 15
+    assert same > n / 3
 
 
 @pytest.mark.parametrize(("name", "taller"), [("2mass_steps", 2), ("2mass_m42", 0), ("2mass_m42_small", 0)])
