@@ -4,13 +4,15 @@ The model is ``scale * basis(x) + bg * level`` with ``x`` the parameters that en
 are found in closed form (variable projection: Golub & Pereyra 1973), with their bounds as a quadratic programme of two unknowns. ``1 / beta`` is used because
 the profile is smooth in it through 0, the Gaussian, where chi square is flat in beta.
 
-A Jacobian costs five times a model. It is kept while the steps are small: the steps then are those of the chord method, whose fixed point differs from the
-minimum by less than ``0.3 sigma * |dJ| / |J|``, of order 0.003 sigma. It is renewed once x has moved by more than 0.3 standard deviations since it was made.
+A Jacobian costs twice a model. It is kept while the steps are small: the steps then are those of the chord method, whose fixed point differs from the
+minimum by about ``n sigma * |dJ| / |J|`` after a move of n sigma. It is renewed once x has moved by more than 0.3 standard deviations since it was made, unless
+that product is below 0.003 sigma.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +26,8 @@ __all__ = ["FitProblem", "LinearBounds", "Solution", "solve_image_fit"]
 
 _STALE = 0.1
 """Predicted decrease of chi square (units of the noise), summed since the Jacobian was made, from which it is renewed: 0.3 sigma."""
+_CHORD = 0.003
+"""Product of the move in standard deviations and the relative change of the Jacobian up to which it is kept even so."""
 _TOLERANCE = 1e-6
 """Predicted decrease at which the fit has ended: 0.001 sigma."""
 
@@ -178,7 +182,7 @@ class _Minimiser:
     def run(self, start: FloatArray) -> Solution:
         """Steps until the predicted decrease is negligible."""
         here = self.point(start)
-        jacobian, moved, fresh, damping, converged = self.jacobian(here), 0.0, True, 0.0, False
+        jacobian, made, moved, fresh, damping, converged = self.jacobian(here), here.x, 0.0, True, 0.0, False
         normal = (jacobian @ jacobian.T).astype(np.float64)
         unit = max(here.chisqr / here.residual.size, 1e-300)
         while self.evaluations < self.max_evaluations:
@@ -186,7 +190,7 @@ class _Minimiser:
             rows = self.open_rows(here, gradient)
             step, decrease = _step(normal, gradient, rows, damping)
             unit = max(here.chisqr / here.residual.size, 1e-300)
-            if decrease <= _TOLERANCE * unit and moved <= _STALE * unit:
+            if decrease <= _TOLERANCE * unit and not _stale(moved / unit, made, here.x):
                 converged = True
                 break
             new = self.point(self.moved_to(here.x, step)) if decrease > _TOLERANCE * unit else here
@@ -199,8 +203,8 @@ class _Minimiser:
                 moved = np.inf
             else:
                 here, moved, fresh, damping = new, moved + decrease, False, 0.1 * damping if damping > 1e-6 else 0.0
-            if moved > _STALE * unit:
-                jacobian, moved, fresh = self.jacobian(here), 0.0, True
+            if _stale(moved / unit, made, here.x):
+                jacobian, made, moved, fresh = self.jacobian(here), here.x, 0.0, True
                 normal = (jacobian @ jacobian.T).astype(np.float64)
         return self.solution(here, jacobian, converged)
 
@@ -229,6 +233,14 @@ class _Minimiser:
             evaluations=self.evaluations,
             converged=converged,
         )
+
+
+def _stale(moved: float, made: FloatArray, x: FloatArray) -> bool:
+    """Whether a Jacobian made at one x no longer holds at another, a predicted decrease of chi square farther."""
+    if moved <= _STALE or math.isinf(moved):
+        return math.isinf(moved)
+    change = 2.0 * float(np.abs(x[:3] - made[:3]).sum() / max(x[2], 1e-300)) + float(abs(x[3] - made[3]))
+    return math.sqrt(moved) * change > _CHORD
 
 
 def _step(normal: FloatArray, gradient: FloatArray, rows: list[int], damping: float) -> tuple[FloatArray, float]:
