@@ -19,7 +19,14 @@ _ARM, _GAP = 18, 5  # of the cross-hair, pixels
 _SMALLEST = 320  # small images are enlarged by whole factors until their longer side is at least this
 
 
-def quick_png(image: AnyArray, *, stretch: Stretch | None = None, colour_map: str = IMAGE_MAP, smallest: int = _SMALLEST) -> bytes:
+def quick_png(
+    image: AnyArray,
+    *,
+    stretch: Stretch | None = None,
+    colour_map: str = IMAGE_MAP,
+    smallest: int = _SMALLEST,
+    circle: tuple[float, float, float] | None = None,
+) -> bytes:
     """Draw an image, first row at the bottom.
 
     Parameters
@@ -32,6 +39,8 @@ def quick_png(image: AnyArray, *, stretch: Stretch | None = None, colour_map: st
         Name of a matplotlib colour map.
     smallest : int
         Smaller images are enlarged by a whole factor to about this size.
+    circle : tuple of float, optional
+        Column, row and radius of a circle, in pixels of the image.
 
     Returns
     -------
@@ -51,6 +60,10 @@ def quick_png(image: AnyArray, *, stretch: Stretch | None = None, colour_map: st
     factor = max(1, smallest // max(index.shape))
     if factor > 1:
         index = index.repeat(factor, axis=0).repeat(factor, axis=1)
+    if circle is not None:
+        x, y, radius = (value * factor for value in circle)
+        shift = 0.5 * (factor - 1)  # of the middle of the first pixel
+        _draw_circle(index, x + shift, len(index) - factor - y + shift, radius)
     return palette_png(index, colour_map)
 
 
@@ -141,6 +154,14 @@ def _draw_cross(index: AnyArray, cross: tuple[float, float]) -> None:
         for near, far in ((-_ARM, -_GAP), (_GAP, _ARM)):
             _fill(index, row - half, row + half, column + near - half, column + far + half, colour)
             _fill(index, row + near - half, row + far + half, column - half, column + half, colour)
+
+
+def _draw_circle(index: AnyArray, column: float, row: float, radius: float) -> None:
+    """White circle with black edges."""
+    ny, nx = index.shape
+    away = np.abs(np.hypot(np.arange(ny)[:, None] - row, np.arange(nx) - column) - radius)
+    index[away <= 1.7] = _BLACK
+    index[away <= 0.7] = _WHITE
 
 
 def _fill(index: AnyArray, top: int, bottom: int, left: int, right: int, colour: int) -> None:
