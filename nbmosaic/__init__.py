@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbmosaic.errors import NbmosaicError, NbmosaicWarning
+    from nbmosaic.notebook.panels import open_panel as panel
     from nbmosaic.pipeline.bandpass import bandpass
     from nbmosaic.pipeline.mosaic import mosaic
     from nbmosaic.pipeline.photometry import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
@@ -63,6 +64,7 @@ _HOME = {
     "mosaic": "nbmosaic.pipeline.mosaic",
     "mscimage": "nbmosaic.pipeline.stages",
     "overlaps": "nbmosaic.pipeline.stages",
+    "panel": "nbmosaic.notebook.panels:open_panel",
     "project": "nbmosaic.pipeline.stages",
     "read": "nbmosaic.pipeline.stages",
     "regrid": "nbmosaic.pipeline.regridding",
@@ -98,6 +100,7 @@ __all__ = [
     "mosaic",
     "mscimage",
     "overlaps",
+    "panel",
     "project",
     "read",
     "regrid",
@@ -114,7 +117,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used."""
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        module, _, attribute = _HOME[name].partition(":")
+        return getattr(importlib.import_module(module), attribute or name)
     raise AttributeError(f"module 'nbmosaic' has no attribute {name!r}")
 
 

@@ -140,6 +140,8 @@ def _stage_line(prefix: str, scope: _Scope, *, magic: bool = False) -> Completio
     if magic and words[0] == "cache":
         return _starting(last.lstrip("-"), ["clear"]) if last.startswith("-") else _starting(last, scope.registry)
     if magic and words[0] == "panel":
+        if len(words) == 2:
+            return _starting(last, ["overlaps", "background", "frames", "viewer", "psf", "batch"])
         return _starting(last, [name for name, value in scope.names.items() if _is_product(value)])
     spec = scope.registry.get(words[0] if short is None else short.get(words[0], ""))
     if inside == "{":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.errors import MissingDependencyError
 from nbmosaic.notebook.cellspec import OptionWord, StageLine
 from nbmosaic.notebook.cellwords import Expr, Place, Word
 from nbmosaic.notebook.help import Page
@@ -101,38 +100,48 @@ def cache_page(cache: RunCache, line: StageLine) -> CachePage:
     return CachePage(cache.table, "; ".join(said))
 
 
-def open_panel(line: StageLine, namespace: Mapping[str, Any], shown: Place) -> Any:
-    """Open the panel of a name: a kind of panel, or a product or run of the user.
+def open_panel(line: StageLine, namespace: Mapping[str, Any], shown: Place, former: MutableMapping[str, Any]) -> Any:
+    """Open the panel of a run or product of the user; a second word says which of its panels.
+
+    Parameters
+    ----------
+    line : StageLine
+        What was typed.
+    namespace : mapping
+        Names of the notebook.
+    shown : Place
+        Where errors point.
+    former : mutable mapping
+        Panels opened before: the one of the same words is closed, so that a cell run again leaves one panel.
 
     Raises
     ------
     CellError
-        No name, or more than one.
+        No name, a name that is not known, or more than two words.
     MissingDependencyError
-        ipywidgets, or the panels themselves, are not installed.
+        ipywidgets is not installed.
     """
-    if len(line.tokens) != 1 or not isinstance(line.tokens[0], Word):
-        raise shown.error("%mosaic panel takes one name", hint="%mosaic panel NAME: the name of a run or product, or of a kind of panel")
-    word = line.tokens[0]
-    name = word.literal
-    if name is None:
-        expression = word.expression or Expr(str(word), word.place)
-        return _panels()(evaluate(expression, namespace))
-    return _panels()(namespace.get(name, name))
+    import nbmosaic
+
+    if not 1 <= len(line.tokens) <= 2 or not all(isinstance(token, Word) for token in line.tokens):
+        raise shown.error("%mosaic panel takes a name and a kind", hint="%mosaic panel NAME, or %mosaic panel NAME overlaps")
+    words = [token for token in line.tokens if isinstance(token, Word)]
+    product = _product_of(words[0], namespace)
+    key = " ".join(map(str, words))
+    panel = nbmosaic.panel(product, kind=str(words[1]) if len(words) > 1 else None)
+    if key in former:
+        former[key].close()
+    former[key] = panel
+    return panel
 
 
-def _panels() -> Callable[[Any], Any]:
-    import importlib
-
-    try:
-        module = importlib.import_module("nbmosaic.notebook.panels")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("nbmosaic"):
-            hint = "pictures: NAME.plot(), or a line `show` in a cell"
-            raise MissingDependencyError("this installation of nbmosaic has no panels", hint=hint) from error
-        raise MissingDependencyError(f"panels need {error.name}", hint=f"pip install {error.name}") from error
-    opener: Callable[[Any], Any] = module.open_panel
-    return opener
+def _product_of(word: Word, namespace: Mapping[str, Any]) -> Any:
+    """What a word of the line names."""
+    if word.literal is None:
+        return evaluate(word.expression or Expr(str(word), word.place), namespace)
+    if word.literal not in namespace:
+        raise word.place.error(f"there is no {word.literal!r} in this notebook", hint="give the name of a run or product")
+    return namespace[word.literal]
 
 
 @dataclass(frozen=True, repr=False)

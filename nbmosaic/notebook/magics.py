@@ -58,6 +58,7 @@ class MosaicMagics(Magics):
         super().__init__(shell, **kwargs)
         self._backend = backend
         self.matcher: Callable[[Any], Any] | None = None
+        self._panels: dict[str, Any] = {}
 
     @property
     def backend(self) -> Backend:
@@ -96,7 +97,7 @@ class MosaicMagics(Magics):
             %mosaic                        # the stages
             %mosaic help project           # options of a stage (in a cell: a line project?)
             %mosaic cache [--clear]        # what is kept
-            %mosaic panel NAME             # a panel of a run or product
+            %mosaic panel NAME [KIND]      # a panel of a run or product
             p = %mosaic project {frames} {grid} --method bilinear
         """
         names = {**self.shell.user_ns, **(local_ns or {})}
@@ -204,7 +205,7 @@ class MosaicMagics(Magics):
         stage, quiet = parse_line(line, line=number, shift=len(LINE_MAGIC), shown=shown)
         if stage.stage in {"cache", "panel"} and stage.stage not in self.backend.registry:
             if stage.stage == "panel":
-                return open_panel(stage, names, stage.place)
+                return open_panel(stage, names, stage.place, self._panels)
             return cache_page(self.backend.cache(self._cache_choice()), stage)
         return self._one(stage, names, quiet=quiet and displayed)
 

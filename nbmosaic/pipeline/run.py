@@ -156,6 +156,12 @@ class Run(Mapping[str, Product]):
         """Quicklook of the mosaic with sky coordinates; returns Axes."""
         return self.mosaic.plot(ax=ax, **options)
 
+    def panel(self, kind: str | None = None) -> Any:
+        """A panel of this run: ``overlaps``, ``background``, ``frames`` or ``viewer``; default: the one that suits best."""
+        import nbmosaic  # panels are widgets, of a layer above: they are reached as a user would
+
+        return nbmosaic.panel(self, kind=kind)
+
     def residuals(self) -> pd.DataFrame:
         """Difference of every overlap before and after correction."""
         background = self.latest((Background,))

@@ -14,9 +14,9 @@ from support.shell import new_shell
 
 import nbmosaic
 from nbmosaic.errors import CellError, FormatError, InputError, MissingDependencyError, MosaicCancelled, NbmosaicError
-from nbmosaic.notebook import line_words
 from nbmosaic.notebook.detached import DetachedRun, StoppableProgress
 from nbmosaic.notebook.how import CacheChoice
+from nbmosaic.notebook.panels.base import Panel
 from nbmosaic.notebook.registry import Registry
 from nbmosaic.pipeline.execution import NoProgress
 
@@ -294,29 +294,40 @@ def test_the_cache_is_shown_and_cleared(shell, tmp_path):
         assert len(lines) <= 4
 
 
-def test_panels_are_looked_up_when_they_are_asked_for(shell, monkeypatch):
+class ToyPanel:
+    def __init__(self, what, kind):
+        self.what, self.kind, self.closed = what, kind, False
+
+    def close(self):
+        self.closed = True
+
+
+def test_panels_are_opened_on_names_and_expressions(shell, monkeypatch):
     module = types.ModuleType("nbmosaic.notebook.panels")
-    module.open_panel = lambda what: ("panel", what)
+    module.open_panel = lambda what, *, kind=None: ToyPanel(what, kind)
     monkeypatch.setitem(sys.modules, "nbmosaic.notebook.panels", module)
     shell.user_ns["pairs"] = product = toy_cell.Pairs()
-    assert run(shell, "%mosaic panel pairs") == ("panel", product)
-    assert run(shell, "%mosaic panel {pairs}") == ("panel", product)
-    assert run(shell, "%mosaic panel viewer") == ("panel", "viewer")
-    error, _ = fail(shell, "%mosaic panel")
-    assert "takes one name" in error.message
+    first = run(shell, "%mosaic panel pairs")
+    assert first.what is product
+    assert run(shell, "%mosaic panel {pairs}").what is product
+    assert run(shell, "%mosaic panel pairs viewer").kind == "viewer"
+    assert not first.closed
+    assert not run(shell, "%mosaic panel pairs").closed
+    assert first.closed  # the same line again leaves one panel
+    for line, said in (
+        ("%mosaic panel", "takes a name and a kind"),
+        ("%mosaic panel a b c", "takes a name and a kind"),
+        ("%mosaic panel pars", "there is no 'pars'"),
+    ):
+        error, lines = fail(shell, line)
+        assert said in error.message
+        assert len(lines) <= 4
 
-    def missing(name):
-        def raise_it(_):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-        return raise_it
-
-    for name, hint in (("nbmosaic.notebook.panels", ".plot()"), ("ipywidgets", "pip install ipywidgets")):
-        with monkeypatch.context() as patch:
-            patch.setattr("importlib.import_module", missing(name))
-            with pytest.raises(MissingDependencyError) as caught:
-                line_words._panels()
-        assert hint in caught.value.hint
+def test_panels_without_ipywidgets(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(MissingDependencyError, match="pip install ipywidgets"):
+        Panel()
 
 
 def test_every_error_of_a_detached_cell_is_ours(shell):

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from nbmosaic.errors import NbmosaicError
+from nbmosaic.errors import MissingDependencyError, NbmosaicError
 from nbmosaic.views.html import error_html, fragment, image_tag, note_html
 from nbmosaic.views.markup import Markup, escape
 
@@ -38,8 +38,10 @@ class Panel:
     kind: ClassVar[str] = "panel"
 
     def __init__(self) -> None:
-        import ipywidgets
-
+        try:
+            import ipywidgets
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("panels need ipywidgets", hint="pip install ipywidgets") from error
         self._status = html_box("nbm-status")
         self._closed = False
         self.widget: ipywidgets.VBox = ipywidgets.VBox([self._build(), self._status])
@@ -84,7 +86,9 @@ class Panel:
         self._closed = True
         for widget in _tree(self.widget):
             widget.unobserve_all()
-            widget.close()
+            for part in (widget, getattr(widget, "style", None), getattr(widget, "layout", None)):  # these two are widgets of their own
+                if hasattr(part, "close"):
+                    part.close()
 
     def __enter__(self) -> Self:
         return self
