@@ -66,7 +66,7 @@ def mscimage(
 ) -> MosaicExposure:
     """One image and one mask from each mosaic exposure.
 
-    The pieces of an exposure are resampled once, onto a plain tangent plane that all exposures share, so that they stack by whole pixels: the
+    The pieces (detectors) of an exposure are resampled once, onto a plain tangent plane that all exposures share, so that they stack by whole pixels: the
     result is what overlaps, correct and coadd take. Without reference and template the plane is that of the piece of the first exposure that is
     nearest to its tangent point, without its distortion.
 
@@ -79,7 +79,7 @@ def mscimage(
     template : str, optional
         Header template or FITS image whose grid is used as it is, with its size.
     ra, dec : float, optional
-        Tangent point in degrees.
+        Right ascension and declination of the tangent point, degrees.
     scale : float, optional
         Pixel scale in arcsec.
     rotation : float, optional
@@ -94,7 +94,7 @@ def mscimage(
     constant : float
         Value of the boundary ``constant``.
     trim : int
-        Rows and columns cut from every side of a piece; kernels read them all the same.
+        Rows and columns cut from every side of a piece; kernels still read them.
     fluxconserve : bool
         Keep the flux of a pixel instead of the surface brightness.
     bad : {"exclude", "interpolate", "flag"}
@@ -106,12 +106,16 @@ def mscimage(
         Map of a piece: the exact coordinates, or a map of this geometry fitted to a mesh of points.
     function : {"chebyshev", "legendre", "polynomial"}
         Function of the fitted map.
-    xxorder, xyorder, yxorder, yyorder : int
-        Number of its terms in x and y, for the map of x and of y.
-    xxterms, yxterms : {"none", "half", "full"}
-        Its cross terms.
+    xxorder, xyorder : int
+        Number of terms in x and y of the fitted map of x (4: up to the third power).
+    xxterms : {"none", "half", "full"}
+        Cross terms of the fitted map of x.
+    yxorder, yyorder : int
+        Number of terms in x and y of the fitted map of y.
+    yxterms : {"none", "half", "full"}
+        Cross terms of the fitted map of y.
     nx, ny : int
-        Points of the mesh in x and y.
+        Points in x and y of the mesh that a map is fitted to.
     hdu : int, str or list of these, optional
         Which HDUs of a file; default: all images with a celestial WCS that are not weight, variance or mask planes.
     weights : str or list, optional
@@ -123,7 +127,7 @@ def mscimage(
     mask_bits : int or list of int, optional
         Bits of an integer mask that mean bad; default: all.
     bpm : bool
-        Add the masks that the keyword BPM of the pieces names.
+        Use the mask files that the keyword BPM of the pieces names.
     on_error : {"stop", "skip"}
         Whether an exposure that cannot be used stops the stage or is left out with a warning.
     max_memory : float or str, optional

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MASK_NAMES", "plot_map_errors", "plot_mask_bits"]
 
-MASK_NAMES = {0: "good", 1: "bad", 2: "edge", 4: "gap", 8: "outside"}
-"""Bits of the mask of a mosaic exposure."""
+MASK_NAMES = {0: "good", 8: "outside", 4: "gap", 2: "edge", 1: "bad"}
+"""Bits of the mask of a mosaic exposure. A dead pixel without a value is bad and a gap: it is drawn as bad."""
 
-_COLOURS = ("#ffffff", "#d55e00", "#e69f00", "#56b4e9", "#a9b7c4")
+_COLOURS = ("#ffffff", "#a9b7c4", "#56b4e9", "#e69f00", "#d55e00")
 
 
 @house_style
 def plot_mask_bits(mask: AnyArray, *, names: Mapping[int, str] = MASK_NAMES, max_size: int = 900, ax: Axes | None = None) -> Axes:
-    """Draw a mask of bits, a colour a bit, with the share of the pixels of each in the legend.
+    """Draw a mask of bits, a colour a bit, with the share of the pixels that have it in the legend.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def plot_mask_bits(mask: AnyArray, *, names: Mapping[int, str] = MASK_NAMES, max
     Examples
     --------
     >>> [text.get_text() for text in plot_mask_bits(np.array([[0, 1], [4, 4]])).get_legend().get_texts()]
-    ['good 25.0 %', 'bad 25.0 %', 'gap 50.0 %']
+    ['good 25.0 %', 'gap 50.0 %', 'bad 25.0 %']
     """
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
@@ -120,5 +120,5 @@ def plot_map_errors(labels: Sequence[str], errors: Mapping[str, FloatArray], *, 
     ax.set(yscale="log", ylabel="largest error of the map [pix]", xticks=range(len(labels)), xlabel="piece")
     ax.set_xticklabels([plain_label(label) for label in labels])
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
-    ax.legend(loc="best")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     return ax

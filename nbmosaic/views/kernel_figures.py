@@ -92,7 +92,7 @@ def plot_transfer(curves: Curves, *, star: tuple[str, FloatArray, FloatArray] | 
         ax.fill_between(frequency, 0, amplitude, color=REFERENCE, alpha=0.25, linewidth=0, label=plain_label(name))
     ax.plot([0, 0.5, 0.5, 1.0], [1, 1, 0, 0], color=REFERENCE, linewidth=0.8, label="ideal")
     _draw(ax, curves)
-    ax.set(xlabel="frequency [cycles per pixel]", ylabel="amplitude left", xlim=(0, 1))
+    ax.set(xlabel="frequency [cycles per pixel]", ylabel="amplitude left", xlim=(0, 1), ylim=(-0.08, 1.08))
     return ax
 
 

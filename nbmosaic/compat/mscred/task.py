@@ -69,38 +69,53 @@ def mscimage(
     reference : str
         Image that defines the coordinates of the output; "" takes the piece nearest to its tangent point of the first input.
     format : {"image", "mef"}
-        One image, or one extension a piece.
+        What to make of an exposure: "image", one image, or "mef", a file with an extension for each piece.
     pixmask : bool
         Write a mask ``OUT_bpm.fits`` (``OUT_bpmEXTNAME.fits`` with `format` "mef"), named by the keyword BPM of the output. Masks of the input are those
         that the keyword BPM of each piece names.
     verbose : bool
         Print the lines that IRAF prints.
     wcssource : {"image", "parameters", "match"}
-        Coordinates of the reference image; with the centre (`ra` in hours, `dec` in degrees), `scale` (arcsec per pixel) and `rotation` (degrees)
-        that are given; or the very grid and size of the reference.
-    ra, dec, scale, rotation : float, optional
-        See `wcssource`.
+        Coordinates of the output: "image", those of the reference; "parameters", the same with `ra`, `dec`, `scale` and `rotation` changed as they are given;
+        "match", the very grid and size of the reference.
+    ra, dec : float, optional
+        Centre for `wcssource` "parameters": right ascension in hours, declination in degrees.
+    scale, rotation : float, optional
+        Pixel scale in arcsec and rotation in degrees for `wcssource` "parameters".
     blank : float
         Value where there is no data.
-    interpolant, minterpolant : str
-        Kernel of the data and of the mask: ``nearest``, ``linear``, ``poly3``, ``poly5``, ``spline3``, ``sinc``, ``lsinc``, ``drizzle``, with parameters as in
-        ``sinc17``, ``lsinc15[20]``, ``drizzle[0.5]``.
+    interpolant : str
+        Kernel of the data: ``nearest``, ``linear``, ``poly3``, ``poly5``, ``spline3``, ``sinc``, ``lsinc``, ``drizzle``, with parameters as in ``sinc17``,
+        ``lsinc15[20]``, ``drizzle[0.5]``.
+    minterpolant : str
+        Kernel of the mask, of the same names: it says how far bad pixels spread.
     boundary : {"nearest", "constant", "reflect", "wrap"}, optional
-        What kernels read beyond the edge of a piece. Default: "constant", as 5.05 has it whatever is asked for; "reflect" in the older task.
+        What kernels read beyond the edge of a piece: "nearest", "constant", "reflect" or "wrap". Default: "constant", as 5.05 has it whatever is asked
+        for; "reflect" in the older task.
     constant : float
         Value of the boundary "constant".
     fluxconserve : bool
         Multiply by the ratio of the pixel areas.
     ntrim, trim : int, optional
-        Pixels cut from every side of a piece (two names of one parameter; default 8, 7 in the older task).
+        Pixels cut from every side of a piece; kernels still read them. Two names of one parameter. Default: 8, in the older task 7.
     nxblock, nyblock : int, optional
-        Working size in IRAF; here they change no number.
+        Working size in IRAF. Accepted, and without effect on the result.
     interactive : bool
         Has to be False.
     nx, ny : int
-        Points of the mesh that the map of a piece is fitted to.
-    fitgeometry, function, xxorder, xyorder, xxterms, yxorder, yyorder, yxterms
-        The map, see `nbmosaic.fit_map`. Orders are numbers of terms.
+        Points in x and y of the mesh that the map of a piece is fitted to.
+    fitgeometry : str
+        Geometry of the fitted map: "general", or without distortion "shift", "xyscale", "rotate", "rscale", "rxyscale". See `nbmosaic.fit_map`.
+    function : {"chebyshev", "legendre", "polynomial"}
+        Function of the fitted map: "chebyshev", "legendre" or "polynomial".
+    xxorder, xyorder : int
+        Number of terms in x and y of the map of x (4: up to the third power).
+    xxterms : {"none", "half", "full"}
+        Cross terms of the map of x: "none", "half" or "full".
+    yxorder, yyorder : int
+        Number of terms in x and y of the map of y.
+    yxterms : {"none", "half", "full"}
+        Cross terms of the map of y: "none", "half" or "full".
     version : {"5.05", "old"}
         "old" is the task that IRAF's help page describes (mscimage up to 4.3, mscoimage): pieces are pasted one over the other, masks hold 0 to 10000.
     overwrite : bool
