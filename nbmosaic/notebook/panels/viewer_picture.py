@@ -28,13 +28,15 @@ class ViewerPicture:
     ----------
     on_event : callable
         Gets what a person did: a mapping with ``kind`` and positions as parts of the picture.
+    help_text : str
+        What mouse and keys do.
     """
 
-    def __init__(self, on_event: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, on_event: Callable[[Mapping[str, Any]], None], help_text: str = HELP) -> None:
         import ipywidgets
 
         self._plain = html_box("nbm-plain-view")
-        self._live = _live_picture()
+        self._live = _live_picture(help_text)
         self._last: tuple[bytes, str] = (b"", "")
         children: list[Any] = [self._plain]
         if self._live is not None:
@@ -74,7 +76,7 @@ class ViewerPicture:
                 self._live.send({"kind": "answered"})
 
 
-def _live_picture() -> Any:
+def _live_picture(help_text: str) -> Any:
     """The widget of our own; None where anywidget is not installed."""
     try:
         import anywidget
@@ -93,4 +95,4 @@ def _live_picture() -> Any:
         help = traitlets.Unicode(HELP).tag(sync=True)
         ready = traitlets.Bool(False).tag(sync=True)
 
-    return LivePicture()
+    return LivePicture(help=help_text)
