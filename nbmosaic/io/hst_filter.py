@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nbmosaic.errors import InputError, NbmosaicError
+from nbmosaic.io.wcs_read import quiet_wcs
 from nbmosaic.types.sky_image import SkyImage
 
 __all__ = ["HST_FILTERS", "HstFilter", "flux_factor", "hst_filter"]
@@ -206,7 +207,8 @@ def _unit(text: str, where: str) -> Any:
     from astropy import units
 
     try:
-        return units.Unit(text)
+        with quiet_wcs():  # MUSE writes 10**(-20)*erg/s/cm**2/Angstrom, whose two slashes astropy remarks upon
+            return units.Unit(text)
     except (ValueError, TypeError, NbmosaicError) as err:
         raise InputError(
             f"{where} has the unit {text[:40]!r}, which cannot be read", hint="set BUNIT, as in 1e-20 erg / (Angstrom s cm2)"

@@ -89,6 +89,8 @@ class PhotometryBatch(Product):
     shown_columns: ClassVar[tuple[str, ...]] = (
         "fwhm",
         "fwhm_err",
+        "flags",
+        "error",
         "beta",
         "beta_err",
         "scale",
@@ -99,8 +101,6 @@ class PhotometryBatch(Product):
         "dy_err",
         "star_fwhm",
         "star_fwhm_err",
-        "flags",
-        "error",
     )
 
     results: tuple[Any, ...]

@@ -203,10 +203,13 @@ def _same_unit(one: str, other: str) -> bool:
     """Whether two texts mean one unit; True where one of them says nothing."""
     from astropy import units
 
+    from nbmosaic.io.wcs_read import quiet_wcs
+
     if not one.strip() or not other.strip() or one == other:
         return True
     try:
-        return bool(abs(units.Unit(one).to(units.Unit(other)) - 1.0) < 1e-6)
+        with quiet_wcs():  # astropy remarks upon the two slashes of MUSE's own unit
+            return bool(abs(units.Unit(one).to(units.Unit(other)) - 1.0) < 1e-6)
     except (ValueError, TypeError, units.UnitsError):
         return False
 

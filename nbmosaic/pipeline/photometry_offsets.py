@@ -12,6 +12,8 @@ from nbmosaic.types.photometry import Estimate, ImageFitResult, StarFitResult
 
 __all__ = ["offset_on_sky", "sky_offsets"]
 
+_NEGLIGIBLE = 1e-3
+
 
 def sky_offsets(result: ImageFitResult | StarFitResult, wcs: Any, shape: tuple[int, int]) -> tuple[Estimate, Estimate]:
     """Offset of a fit as true angles towards east and north, with errors from the covariance of dx and dy.
@@ -62,7 +64,9 @@ def offset_on_sky(dx: Estimate, dy: Estimate, covariance: FloatArray, wcs: Any, 
     parts = (dx, dy)
     offset = matrix @ np.array([one.value for one in parts])
     out = []
-    for row, value in zip(matrix, offset, strict=True):
+    for full, value in zip(matrix, offset, strict=True):
+        # the axes are turned by some 1e-5 where the centre is off the reference point: such a part says nothing of what is fixed or flagged
+        row = np.where(np.abs(full) > _NEGLIGIBLE, full, 0.0)
         used = [one for one, part in zip(parts, row, strict=True) if part]
         spread = sum(row[i] * covariance[i, j] * row[j] for i in range(2) for j in range(2) if row[i] and row[j])
         flags = dict.fromkeys(one.flag for one in used if one.flag)

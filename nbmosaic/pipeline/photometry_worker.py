@@ -63,12 +63,15 @@ def fit_one(task: BatchTask) -> Outcome:
         fit = _without_arrays(_fit(task)) if task.slim else _fit(task)
         return Outcome(fit=fit, seconds=time.perf_counter() - begun)
     except NbmosaicError as error:
-        found = error
+        found, trace = error, traceback.format_exc()
     except Exception as error:  # noqa: BLE001 - others may not survive the way between processes
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        found = StepError(f"the fit of {task.name} failed: {text}", step="fit", frame=task.name)
+        found, trace = (
+            StepError(f"the fit of {task.name} failed: {text}", step="fit", frame=task.name),
+            traceback.format_exc(),
+        )
     found.context.setdefault("frame", task.name)
-    found.context["traceback"] = traceback.format_exc()
+    found.context["traceback"] = trace
     found.__traceback__ = found.__cause__ = found.__context__ = None  # frames hold the images
     return Outcome(error=found, seconds=time.perf_counter() - begun)
 
