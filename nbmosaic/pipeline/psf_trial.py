@@ -10,15 +10,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.pipeline.photometry_inputs import Star, star_position
-from nbmosaic.pipeline.photometry_products import ImagePhotometry, Photometry, StarPhotometry
-from nbmosaic.pipeline.psf_trial_setting import Area, TrialSetting
+from nbmosaic.pipeline.photometry_products import ImagePhotometry, StarPhotometry
+from nbmosaic.pipeline.psf_trial_setting import FIT_OPTIONS, FITS, Area, TrialFacts, TrialSetting, values_of
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.types.fit_pictures import RadialProfile
 from nbmosaic.types.photometry import PARAMETER_NAMES, Estimate, ImageFitResult, ParameterSpec, complete_parameters
@@ -28,48 +28,11 @@ if TYPE_CHECKING:
     from nbmosaic.pipeline.quicklook import Picture
     from nbmosaic.views.look import Stretch
 
-__all__ = ["FITS", "FIT_OPTIONS", "PsfTrial", "TrialFacts", "values_of"]
+__all__ = ["PsfTrial"]
 
-FITS: Mapping[str, tuple[Literal["image", "star"], str]] = {
-    "image": ("image", "whitened"),
-    "image, imphot": ("image", "imphot"),
-    "star": ("star", "window"),
-    "star, imphot": ("star", "imphot"),
-}
-"""Kinds of fits by name: function and estimator."""
 DEFAULT_RADIUS = 2.0
 """Arcsec about a star."""
 _SAME_STAR = 1.0  # arcsec: a click so near to a candidate means it
-_COMMON = ("extramask", "hst_fwhm", "hst_beta", "noise", "any_unit", "regrid_reference", "bounds")
-FIT_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "image": (*_COMMON, "regions", "segment", "margin", "taper", "exclude_misfits", "misfit_sigma", "min_scale"),
-    "star": (*_COMMON, "elliptical", "integrate"),
-}
-"""Options that are handed on to the fits, which check them."""
-
-
-class TrialFacts(NamedTuple):
-    """How well a trial describes the image.
-
-    Attributes
-    ----------
-    n_pixels : int
-        Pixels compared.
-    chisqr : float
-        Sum of the squared residuals in units of their standard deviation.
-    redchi : float
-        The same by the number of pixels.
-    rms : float
-        Root mean square of the residuals, in the unit of the image.
-    worst : float
-        Largest residual, in standard deviations.
-    """
-
-    n_pixels: int
-    chisqr: float
-    redchi: float
-    rms: float
-    worst: float
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -180,6 +143,17 @@ class PsfTrial:
         if near and min(near) < _SAME_STAR:
             return self.pick(int(np.argmin(near)))
         return self.pick(self.position(x, y))
+
+    def pick_next(self, step: int = 1) -> PsfTrial:
+        """The next candidate of the list, or by ``step=-1`` the one before; after the last comes the first."""
+        if not self.candidates:
+            raise InputError("no star was found", hint="give a position")
+        now = self.picked if self.picked is not None else (-1 if step > 0 else 0)
+        return self.pick((now + step) % len(self.candidates))
+
+    def with_fit(self, fit: ImagePhotometry | StarPhotometry | None) -> PsfTrial:
+        """The same with another last fit; the values stay."""
+        return replace(self, last_fit=fit)
 
     def _names(self, names: Iterable[str]) -> list[str]:
         return [choose(name, PARAMETER_NAMES, option="fixed") for name in names]
@@ -428,18 +402,3 @@ class PsfTrial:
 
     def _repr_html_(self) -> str:
         return self.picture()._repr_html_()
-
-
-def values_of(fit: Photometry) -> dict[str, float]:
-    """Values of a fit, as a trial has them.
-
-    Parameters
-    ----------
-    fit : Photometry
-        A fit.
-    """
-    values = {name: fit.result[name].value for name in PARAMETER_NAMES}
-    if isinstance(fit, StarPhotometry) and fit.result.method == "imphot":
-        # there bg is the plain difference of the two backgrounds, here less scale times that of the reference
-        values["bg"] = fit.result.image["bg"].value - values["scale"] * fit.result.reference["bg"].value
-    return values

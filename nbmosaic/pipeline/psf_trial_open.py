@@ -9,8 +9,8 @@ from typing import Any
 from nbmosaic.errors import ConfigError
 from nbmosaic.pipeline.photometry_inputs import star_position
 from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, ImagePhotometry, Photometry, StarPhotometry
-from nbmosaic.pipeline.psf_trial import FIT_OPTIONS, FITS, PsfTrial, values_of
-from nbmosaic.pipeline.psf_trial_setting import Area, TrialSetting
+from nbmosaic.pipeline.psf_trial import PsfTrial
+from nbmosaic.pipeline.psf_trial_setting import FIT_OPTIONS, FITS, Area, TrialSetting, values_of
 from nbmosaic.types.photometry import PARAMETER_NAMES
 
 __all__ = ["try_psf"]

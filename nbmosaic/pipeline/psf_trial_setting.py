@@ -5,24 +5,62 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.errors import AlgorithmError
 from nbmosaic.pipeline.photometry_inputs import Star, aligned_pair, combined_mask, fit_regions, read_image
-from nbmosaic.types.photometry import complete_parameters
+from nbmosaic.types.photometry import PARAMETER_NAMES, complete_parameters
 
 if TYPE_CHECKING:
     from nbmosaic.core.psf.image_fit_setting import FitSetting
     from nbmosaic.core.psf.star_candidates import StarCandidate
+    from nbmosaic.pipeline.photometry_products import Photometry
     from nbmosaic.views.look import Stretch
 
-__all__ = ["Area", "TrialSetting"]
+__all__ = ["FITS", "FIT_OPTIONS", "Area", "TrialFacts", "TrialSetting", "values_of"]
 
 Area = Literal["everywhere", "star", "notstar"]
+FITS: Mapping[str, tuple[Literal["image", "star"], str]] = {
+    "image": ("image", "whitened"),
+    "image, imphot": ("image", "imphot"),
+    "star": ("star", "window"),
+    "star, imphot": ("star", "imphot"),
+}
+"""Kinds of fits by name: function and estimator."""
+_COMMON = ("extramask", "hst_fwhm", "hst_beta", "noise", "any_unit", "regrid_reference", "bounds")
+FIT_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "image": (*_COMMON, "regions", "segment", "margin", "taper", "exclude_misfits", "misfit_sigma", "min_scale"),
+    "star": (*_COMMON, "elliptical", "integrate"),
+}
+"""Options that are handed on to the fits, which check them."""
 _REACH = 1.6  # fwhm from sky that the reference does not know, as in the fit
+
+
+class TrialFacts(NamedTuple):
+    """How well a trial describes the image.
+
+    Attributes
+    ----------
+    n_pixels : int
+        Pixels compared.
+    chisqr : float
+        Sum of the squared residuals in units of their standard deviation.
+    redchi : float
+        The same by the number of pixels.
+    rms : float
+        Root mean square of the residuals, in the unit of the image.
+    worst : float
+        Largest residual, in standard deviations.
+    """
+
+    n_pixels: int
+    chisqr: float
+    redchi: float
+    rms: float
+    worst: float
 
 
 class TrialSetting:
@@ -155,3 +193,20 @@ class TrialSetting:
 
         data = self.pair.image_frame
         return robust_stretch(np.where(data.good, data.data, np.nan), percentiles=(0.5, 99.7))
+
+
+def values_of(fit: Photometry) -> dict[str, float]:
+    """Values of a fit, as a trial has them.
+
+    Parameters
+    ----------
+    fit : Photometry
+        A fit.
+    """
+    from nbmosaic.pipeline.photometry_products import StarPhotometry
+
+    values = {name: fit.result[name].value for name in PARAMETER_NAMES}
+    if isinstance(fit, StarPhotometry) and fit.result.method == "imphot":
+        # there bg is the plain difference of the two backgrounds, here less scale times that of the reference
+        values["bg"] = fit.result.image["bg"].value - values["scale"] * fit.result.reference["bg"].value
+    return values

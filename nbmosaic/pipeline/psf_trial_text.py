@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nbmosaic.pipeline.code import python_code
-from nbmosaic.pipeline.psf_trial import FITS
+from nbmosaic.pipeline.psf_trial_setting import FITS
 from nbmosaic.pipeline.recipe import Recipe, Step
 from nbmosaic.views.labels import plain_label
 
