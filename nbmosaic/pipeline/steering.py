@@ -145,6 +145,17 @@ class Steering:
         """The background model with standard errors, as the stage `background` gives it."""
         return self._solve(errors=None)
 
+    def solved(self) -> Steering:
+        """The same match, with its model worked out: options that allow none are told now, not when the model is looked at.
+
+        Raises
+        ------
+        ConfigError, InputError
+            An option cannot have its value.
+        """
+        _ = self.quick
+        return self
+
     def _solve(self, *, errors: bool | None) -> Background:
         from nbmosaic.pipeline.match_stages import background
 
@@ -195,6 +206,10 @@ class Steering:
         """The overlap in use with the largest difference left (0 if none is in use)."""
         model = self.quick.model
         return int(np.argmax(np.where(model.weight > 0, np.abs(model.residual_level), -1.0)))
+
+    def is_fitted(self, row: int) -> bool:
+        """Whether the overlap had enough pixels for a plane; there is no picture of one that had not."""
+        return bool(self.overlaps.planes.n_pixels[self.checked_row(row)] > 0)
 
     def pair_labels(self) -> tuple[tuple[str, int], ...]:
         """A label and the row of every overlap, for lists."""
@@ -328,19 +343,36 @@ def steer(
     ConfigError
         A product is missing.
     """
-    background = None
     if run is not None:
         projected = projected or _of(run, Projected) or getattr(_of(run, Corrected), "projected", None)
         overlaps = overlaps or _of(run, Overlaps)
-        background = _of(run, Background)
     if projected is None or overlaps is None:
         missing = "project" if projected is None else "overlaps"
         raise ConfigError(f"nothing to steer: there is no product of the stage {missing}", hint=f"add a line `{missing}` to the cell")
     steering = Steering(projected=projected, overlaps=overlaps, _shared=_Preview(projected))
-    if background is not None:
-        rows = np.flatnonzero((background.model.weight == 0) & overlaps.used) if len(background.model.weight) == len(overlaps) else ()
-        steering = steering.change(slope=background.model.slope, excluded=frozenset(int(row) for row in rows))
+    if run is not None:
+        steering = steering.change(**_options_of(run, overlaps))
     return steering.exclude(*exclude)
+
+
+def _options_of(run: Run, overlaps: Overlaps) -> dict[str, Any]:
+    """Options with which a run made its background model; of a model that it was given, what the model tells."""
+    from nbmosaic.pipeline.matching import excluded_rows, frame_indices
+
+    steps = [step for step in run.recipe.steps if step.stage == "background"]
+    model = getattr(_of(run, Background), "model", None)
+    if steps:
+        given = dict(steps[-1].resolve(run.named).options)
+        options = {name: given[name] for name in ("slope", "weighting", "slope_prior", "robust") if name in given}
+        references, pairs = given.get("reference", ()), given.get("exclude", ())
+        references = [references] if isinstance(references, int | str) else list(references)
+        options["reference"] = tuple(frame_indices(references, overlaps.names, option="reference"))
+        rows = excluded_rows([pairs] if isinstance(pairs, str) else list(pairs), overlaps)
+    elif model is not None and len(model.weight) == len(overlaps):
+        options, rows = {"slope": model.slope}, (model.weight == 0) & overlaps.used
+    else:
+        return {}
+    return options | {"excluded": frozenset(np.flatnonzero(rows).tolist())}
 
 
 def _of(run: Run, kind: type) -> Any:

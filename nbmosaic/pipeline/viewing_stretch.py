@@ -92,5 +92,5 @@ def _zscale(statistics: Statistics) -> tuple[float, float]:
     from astropy.visualization import ZScaleInterval
 
     sample = statistics.ordered[:: max(1, statistics.ordered.size // _ZSCALE_SAMPLE)]
-    low, high = ZScaleInterval(n_samples=_ZSCALE_SAMPLE).get_limits(sample.astype(np.float64))
+    low, high = ZScaleInterval(n_samples=sample.size).get_limits(sample.astype(np.float64))
     return float(low), float(high)

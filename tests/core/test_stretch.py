@@ -160,3 +160,18 @@ def test_input_is_not_changed() -> None:
 
 def test_a_plain_range_needs_no_statistics() -> None:
     assert grey_levels(np.array([0.25], np.float32), StretchRange("power", 0.0, 1.0))[0] == 63.75
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.2])
+def test_power_laws(exponent: float) -> None:
+    image = sky()
+    chosen = stretch_range(Statistics.of(image), parse_limit("1%"), parse_limit("99%"), "exponent", exponent=exponent)
+    levels = grey_levels(image, chosen)
+    x = np.clip((image.astype(float) - chosen.low) / (chosen.high - chosen.low), 0.0, 1.0)
+    np.testing.assert_allclose(levels, 255.0 * x**exponent, rtol=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [0.0, -1.0, np.inf, np.nan])
+def test_exponents_are_positive_numbers(exponent: float) -> None:
+    with pytest.raises(InputError, match="exponent"):
+        stretch_range(Statistics.of(sky()), parse_limit("min"), parse_limit("max"), "exponent", exponent=exponent)

@@ -50,7 +50,7 @@ class BackgroundPanel(Panel):
 
     def change(self, **options: Any) -> None:
         """Change options of the model, as `Steering.change` does."""
-        self._steering = self._steering.change(**options)
+        self._steering = self._steering.change(**options).solved()
         self._sync()
         self._refresh()
 
@@ -102,7 +102,7 @@ class BackgroundPanel(Panel):
             control.observe(self._changed, "value")
         self._kind.observe(self.guarded(lambda _: self._draw()), "value")
         reset = button("reset", "the match as it was at first", self.guarded(lambda _: self.reset()), icon="undo")
-        left = ipywidgets.VBox([*self._controls, reset, self._facts])
+        left = ipywidgets.VBox([*self._controls, reset, self._facts], layout=ipywidgets.Layout(flex="0 0 24em"))
         pictures = ipywidgets.HBox([self._before, self._after])
         return ipywidgets.VBox([ipywidgets.HBox([left, pictures]), self._kind, self._picture])
 
@@ -125,7 +125,7 @@ class BackgroundPanel(Panel):
             weighting=self._weighting.value,
             slope_prior=Steering.prior_of(self._prior.value),
             reference=tuple(self._reference.value),
-        )
+        ).solved()
         self._refresh()
 
     def _refresh(self) -> None:

@@ -73,7 +73,7 @@ class FramesPanel(Panel):
         self._kind.observe(self.guarded(lambda _: self._draw()), "value")
         everything = button("all", "take all frames in", self.guarded(lambda _: self.take_in(*range(len(self._choice.all_frames)))))
         self._facts, self._picture = html_box("nbm-facts"), html_box("nbm-picture-box")
-        left = ipywidgets.VBox([self._list, everything, self._facts])
+        left = ipywidgets.VBox([self._list, everything, self._facts], layout=ipywidgets.Layout(flex="0 0 26em"))
         return ipywidgets.HBox([left, ipywidgets.VBox([self._kind, self._picture])])
 
     def _on_select(self, change: Any) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nbmosaic.notebook.panels.base import Panel, button, html_box, show_picture
 from nbmosaic.notebook.panels.match_facts import match_facts
 from nbmosaic.pipeline.steering import Steering
+from nbmosaic.views.html import fragment, note_html
 from nbmosaic.views.quick_picture import quick_png
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class OverlapsPanel(Panel):
             button("worst pair", "show the pair with the largest remaining difference", self.guarded(self._on_worst)),
             button("reset", "the match as it was at first", self.guarded(lambda _: self.reset()), icon="undo"),
         ]
-        left = ipywidgets.VBox([self._list, ipywidgets.HBox(buttons), self._facts])
+        left = ipywidgets.VBox([self._list, ipywidgets.HBox(buttons), self._facts], layout=ipywidgets.Layout(flex="0 0 24em"))
         return ipywidgets.VBox([ipywidgets.HBox([left, self._mosaic]), self._pair])
 
     def _on_select(self, _: Any) -> None:
@@ -114,7 +115,7 @@ class OverlapsPanel(Panel):
         self.select(self._steering.worst_row)
 
     def _steer(self, steering: Steering) -> None:
-        self._steering = steering
+        self._steering = steering.solved()
         self._refresh()
 
     def _refresh(self) -> None:
@@ -138,6 +139,9 @@ class OverlapsPanel(Panel):
 
     def _show_pair(self) -> None:
         self._sync_toggle()
+        if not self._steering.is_fitted(self.row):
+            self._pair.value = str(fragment(note_html(f"{self._list.label}: no plane was fitted, so there is nothing to draw")))
+            return
         picture = self._steering.pair_picture(self.row, width=PAIR_WIDTH)
         show_picture(self._pair, picture.png, picture.alt)
 
