@@ -6,6 +6,8 @@ import os
 import warnings
 from typing import Any, Literal
 
+import numpy as np
+
 from nbmosaic.errors import InputError, NbmosaicWarning
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.pipeline.regridding import ReducedImage
@@ -76,7 +78,10 @@ def bandpass(
     wavelengths, sensitivities, name = _curve(curve)
     planes = read_sky_cube(cube)
     in_cube = wavelengths_in(wavelengths, unit, planes.wave_unit)
-    weights = band_weights(planes.edges, in_cube, sensitivities, interpolation=interpolation)
+    edges = planes.edges
+    if unit is None and not hasattr(wavelengths, "unit"):
+        edges = np.arange(planes.shape[0] + 1.0) - 0.5
+    weights = band_weights(edges, in_cube, sensitivities, interpolation=interpolation)
     if weights.warning:
         warnings.warn(f"{planes.name}: {weights.warning}", NbmosaicWarning, stacklevel=2)
     image = band_sky_image(planes, band_image(planes, weights))

@@ -264,7 +264,7 @@ def regrid(
             image = image.changed(mask=image.mask | empty)
     if margin:
         step = pixel_steps_arcsec(wcs, shape)
-        my, mx = (int(np.ceil(margin / s)) for s in step)
+        my, mx = (int(np.ceil(margin / s - 1e-3)) for s in step)
         wcs, shape = moved_wcs(wcs, mx, my), (shape[0] + 2 * my, shape[1] + 2 * mx)
     factor = flux_factor(image, unit) if rescale else 1.0
     done = regrid_image(image, wcs, shape, flux=flux, max_missing=max_missing)

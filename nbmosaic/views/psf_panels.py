@@ -238,7 +238,7 @@ def plot_star_profile(profile: ProfileFit, *, title: str = "", unit: str = "", a
     matplotlib.axes.Axes
     """
     ax = new_axes() if ax is None else ax
-    style = {"markersize": 3, "elinewidth": 0.6, "alpha": 0.7, "rasterized": True}
+    style: dict[str, Any] = {"markersize": 3, "elinewidth": 0.6, "alpha": 0.7, "rasterized": True}
     ax.errorbar(profile.radius, profile.pixels, profile.sigma, fmt=".", color=SERIES[0], label="pixels", **style)
     ax.plot(profile.curve_radius, profile.curve, color=SERIES[1], label="fitted profile")
     fwhm, beta = profile["fwhm"], profile["beta"]
