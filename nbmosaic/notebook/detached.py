@@ -36,6 +36,11 @@ class StoppableProgress:
         self.stopped = threading.Event()
         self.state: ProgressState = getattr(inner, "state", None) or ProgressState()
         self._counts = self.state is not getattr(inner, "state", None)
+        self.watched: Any = None
+
+    def watch(self, batch: Any) -> None:
+        """Remember the batch that runs: its results so far can be looked at."""
+        self.watched = batch
 
     def show(self) -> None:
         """Open the line of progress now, in the cell that runs now: from another thread it would appear wherever the user is by then."""
@@ -172,6 +177,11 @@ class DetachedRun(Page):
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._awaited().__await__()
+
+    @property
+    def watched(self) -> Any:
+        """The iterator of a batch of fits, whose `batch` holds the results so far; None: there is none."""
+        return self._progress.watched
 
     @property
     def status(self) -> str:

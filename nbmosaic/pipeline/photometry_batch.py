@@ -193,6 +193,8 @@ class PhotometryIterator(Iterator[Any]):
         """Number of the next image whose result is due; waits for it."""
         if not self._begun:
             self._begun = True
+            if (watch := getattr(self._progress, "watch", None)) is not None:
+                watch(self)  # whoever follows the progress may look at the results so far
             self._progress.start("fit", self.njob)
         while True:
             if self.order == "input":
