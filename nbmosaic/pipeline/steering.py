@@ -363,7 +363,7 @@ def _options_of(run: Run, overlaps: Overlaps) -> dict[str, Any]:
     model = getattr(_of(run, Background), "model", None)
     if steps:
         given = dict(steps[-1].resolve(run.named).options)
-        options = {name: given[name] for name in ("slope", "weighting", "slope_prior", "robust") if name in given}
+        options: dict[str, Any] = {name: given[name] for name in ("slope", "weighting", "slope_prior", "robust") if name in given}
         references, pairs = given.get("reference", ()), given.get("exclude", ())
         references = [references] if isinstance(references, int | str) else list(references)
         options["reference"] = tuple(frame_indices(references, overlaps.names, option="reference"))

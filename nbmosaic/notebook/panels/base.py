@@ -86,8 +86,10 @@ class Panel:
         self._closed = True
         for widget in _tree(self.widget):
             widget.unobserve_all()
-            for part in (widget, getattr(widget, "style", None), getattr(widget, "layout", None)):  # these two are widgets of their own
-                if hasattr(part, "close"):
+            widget.close()
+            for name in ("style", "layout"):  # widgets of their own
+                part = getattr(widget, name, None)
+                if part is not None:
                     part.close()
 
     def __enter__(self) -> Self:

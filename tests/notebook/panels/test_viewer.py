@@ -232,7 +232,7 @@ def test_the_plain_picture_stays_until_the_browser_is_ready(panel):
 
 
 def test_without_anywidget_there_is_a_plain_picture(monkeypatch):
-    monkeypatch.setattr(viewer_picture, "_live_picture", lambda: None)
+    monkeypatch.setattr(viewer_picture, "_live_picture", lambda *_: None)
     with ViewerPanel(open_view(images())) as plain:
         first = plain._picture._plain.value
         assert "<img" in first
