@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -62,6 +62,11 @@ class SkyImage:
             if plane is not None and plane.shape != shape:
                 raise ShapeError(f"the {what} of {self.name or 'an image'} is {plane.shape}, its data are {shape}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # read-only views of mappings cannot be pickled
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return _unpacked, ({**values, "primary": dict(self.primary), "cards": dict(self.cards)},)
+
     @property
     def shape(self) -> tuple[int, int]:
         """``(ny, nx)``."""
@@ -91,6 +96,10 @@ class SkyImage:
     def changed(self, **planes: Any) -> SkyImage:
         """Image with other values of some attributes."""
         return replace(self, **planes)
+
+
+def _unpacked(values: Mapping[str, Any]) -> SkyImage:
+    return SkyImage(**values)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -16,7 +16,7 @@ D1    ``for fit in FitImagePhotometryMP(...)`` works; so do ``next(it)``, ``it.n
 D2    Star fits can be drawn.
 D3    ``extramask`` may be an array.
 D4    Unreadable files and regions are `UserError`; a curve that overruns the cube warns and does not break; ``make_wideband_image --quiet`` works.
-D5    All rows and columns that hold a good pixel are fitted.
+D5    ``method="whitened"`` fits all rows and columns; ``method="imphot"`` leaves out the last two of each as imphot does, for its values to compare.
 D6    The circle about a star has all its digits.
 D7    ``dra`` is an angle on the sky (times cos dec); the stdev of ``dra`` and ``ddec`` is positive and right under rotation.
 D8    Images without a file name can be fitted; their files begin with ``muse``.

@@ -330,3 +330,74 @@ def test_plots(golden, tmp_path, monkeypatch):
     assert plt.figure(plt.get_fignums()[-1]).get_suptitle().startswith("MUSE image: dev1\n")
     assert shown == [False, True, True]
     plt.close("all")
+
+
+def test_rows_and_columns_that_are_fitted(golden):
+    """D5: imphot drops the last two of each, and so does its estimator here; ours has them all."""
+    left_out = np.ones((320, 320), bool)
+    left_out[60:200, 70:230] = False
+    for method, shape in (("imphot", (138, 158)), ("whitened", (140, 160))):
+        fit = imphot.fit_image_photometry(golden.image("hst"), golden.image("dev1"), extramask=left_out, fix_beta=2.8, method=method)
+        good = fit.product.result.good
+        rows, columns = (np.ptp(np.nonzero(good.any(axis=axis))) + 1 for axis in (1, 0))
+        assert (rows, columns) == shape
+
+
+def test_a_star_of_an_image_that_is_no_square(golden):
+    """D11: imphot compares x with the number of rows, and finds the star outside."""
+    place = golden.star(0)
+    hst, muse = golden.image("hst"), golden.image("dev1")
+    x, y = (float(one) for one in muse.wcs.wcs_world2pix(*place[:2], 0))
+    rows = slice(round(y) - 20, round(y) + 21)
+    assert x > 41
+    parts = [
+        one.changed(
+            data=one.data[rows],
+            mask=one.mask[rows],
+            variance=None if one.variance is None else one.variance[rows],
+            wcs=one.wcs.slice((rows, slice(None))),
+        )
+        for one in (hst, muse)
+    ]
+    fit = imphot.fit_star_photometry(*parts, place, fix_beta=2.8)
+    whole = imphot.fit_star_photometry(hst, muse, place, fix_beta=2.8)
+    assert fit.fwhm.value == pytest.approx(whole.fwhm.value, rel=1e-6)
+    assert fit.dx.value == pytest.approx(whole.dx.value, abs=1e-6)
+
+
+def test_areas_without_sources_do_not_depend_on_the_unit(golden):
+    """D12: imphot adds 1 of whatever unit to some of the pixels."""
+    images = [golden.image("hst"), golden.image("dev1")]
+    fit = imphot.fit_image_photometry(*images, segment=True, fix_beta=2.8)
+    brighter = [one.changed(data=one.data * 4096.0, variance=None if one.variance is None else one.variance * 4096.0**2) for one in images]
+    same = imphot.fit_image_photometry(*brighter, segment=True, fix_beta=2.8)
+    assert np.array_equal(fit.product.result.good, same.product.result.good)
+    assert same.fwhm.value == pytest.approx(fit.fwhm.value, rel=1e-6)
+    assert fit.product.result.good.mean() < 0.9
+
+
+def test_errors_hold_against_simulation(golden):
+    """E1: 30 noise realisations of dev1 by imphot: their scatter is that of our standard errors, and 3 to 8 times what imphot says."""
+    import gzip
+    import json
+
+    with gzip.open(golden.folder / "pulls_dev1_30.json.gz", "rt") as file:
+        runs = json.load(file)["res"]
+    values, stdevs = (np.array([run[i] for run in next(iter(runs.values()))]) for i in (0, 1))
+    assert values.shape == (30, 6)
+    fit = imphot.fit_image_photometry(golden.image("hst"), golden.image("dev1"))
+    for i, name in enumerate(("dx", "dy", "fwhm", "beta", "scale", "bg")):
+        scatter = values[:, i].std(ddof=1)
+        assert 0.6 < scatter / getattr(fit, name).stdev < 1.6  # 30 of them: 13 % each
+        assert scatter > 2.5 * np.median(stdevs[:, i])
+
+
+def test_results_can_be_sent_and_shown(golden):
+    import pickle
+
+    pair = imphot.fit_image_and_star_photometry(golden.path("hst"), golden.path("dev1"), golden.star(0), fix_beta=2.8)
+    for fit in pair:
+        copy = pickle.loads(pickle.dumps(fit))
+        assert copy.summary() == fit.summary()
+        assert str(copy) == str(fit)
+        assert "<img" in fit._repr_html_()
