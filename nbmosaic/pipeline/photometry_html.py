@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nbmosaic.pipeline.product import Product
     from nbmosaic.pipeline.regridding import ReducedImage
     from nbmosaic.pipeline.wavelength_product import CubePsf
+    from nbmosaic.types.photometry import Estimate
 
 __all__ = [
     "batch_html",
@@ -126,16 +127,22 @@ def image_html(image: ReducedImage) -> str:
         return preformatted(repr(image))
 
 
-def draw_batch(batch: PhotometryBatch, *, ax: Any = None) -> tuple[Any, str]:
-    """Draw FWHM against file; returns the axes and what they show in words."""
+def batch_series(batch: PhotometryBatch) -> tuple[list[str], list[tuple[str, list[Estimate]]], list[str]]:
+    """Names of the files, FWHM of them by kind of fit, and names of those that failed."""
     from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry
-    from nbmosaic.views.psf_alt_text import alt_text_batch
-    from nbmosaic.views.psf_figures import plot_fwhm_by_file
 
     rows = [(fit.image, fit.star) if isinstance(fit, ImageAndStarPhotometry) else (fit,) for fit in batch.fits]
     names = [row[0].name for row in rows]
     series = [(row[0].word, [one.fwhm for one in row]) for row in zip(*rows, strict=True)] if rows else []
-    failed = [failure.name for failure in batch.failures]
+    return names, series, [failure.name for failure in batch.failures]
+
+
+def draw_batch(batch: PhotometryBatch, *, ax: Any = None) -> tuple[Any, str]:
+    """Draw FWHM against file; returns the axes and what they show in words."""
+    from nbmosaic.views.psf_alt_text import alt_text_batch
+    from nbmosaic.views.psf_figures import plot_fwhm_by_file
+
+    names, series, failed = batch_series(batch)
     return plot_fwhm_by_file(names, series, failed=failed, ax=ax), alt_text_batch(series, failed)
 
 

@@ -6,10 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbmosaic.errors import ConfigError
+from nbmosaic.notebook.detached import DetachedRun
 from nbmosaic.notebook.panels.base import Panel
 from nbmosaic.pipeline.camera_product import MosaicExposure
 from nbmosaic.pipeline.frame_choice import FrameChoice, choose_frames
+from nbmosaic.pipeline.photometry_batch import PhotometryIterator
+from nbmosaic.pipeline.photometry_batch_product import PhotometryBatch
+from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, Photometry
+from nbmosaic.pipeline.photometry_watch import watch_batch
 from nbmosaic.pipeline.products import Corrected, Frames, Mosaic, Overlaps, Projected
+from nbmosaic.pipeline.psf_trial import PsfTrial
+from nbmosaic.pipeline.psf_trial_open import try_psf
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.pipeline.run import Run
 from nbmosaic.pipeline.steering import Steering, steer
@@ -24,8 +31,9 @@ def open_panel(product: Any, *, kind: str | None = None) -> Panel:
     Parameters
     ----------
     product : Run, Steering, Frames, FrameChoice, Projected, Corrected, Mosaic, MosaicExposure, View
-        What to look at. Also arrays on one grid, or a mapping of names to images, see `nbmosaic.pipeline.viewing.open_view`.
-    kind : {"overlaps", "background", "frames", "viewer"}, optional
+        What to look at. Also arrays on one grid, or a mapping of names to images, see `nbmosaic.pipeline.viewing.open_view`; photometric fits, or
+        reference and image as a pair with ``kind="psf"``; batches of fits: an iterator, which the panel then runs, or the handle of a cell.
+    kind : {"overlaps", "background", "frames", "viewer", "psf", "batch"}, optional
         Which panel; default: the one that suits best.
 
     Returns
@@ -52,8 +60,18 @@ def _kinds(product: Any) -> dict[str, Callable[[], Panel]]:
         return {"frames": lambda: _frames(product if isinstance(product, FrameChoice) else choose_frames(product))}
     if isinstance(product, Run):
         return _kinds_of_run(product)
+    if isinstance(product, DetachedRun):
+        running = not product.done()
+        return {"batch": lambda: _batch(product)} if running or product.watched is not None else _kinds(product.result())
+    if isinstance(product, PhotometryIterator | PhotometryBatch):
+        return {"batch": lambda: _batch(product)}
+    if isinstance(product, PsfTrial | Photometry | ImageAndStarPhotometry):
+        return {"psf": lambda: _psf(product if isinstance(product, PsfTrial) else try_psf(product))}
     if isinstance(product, View | Mosaic | MosaicExposure | Projected | Corrected | Mapping) or _is_images(product):
-        return {"viewer": lambda: _viewer(product)}
+        kinds: dict[str, Callable[[], Panel]] = {"viewer": lambda: _viewer(product)}
+        return kinds | ({"psf": lambda: _psf(try_psf(*product))} if isinstance(product, tuple) and len(product) == 2 else {})
+    if isinstance(product, tuple) and len(product) == 2:
+        return {"psf": lambda: _psf(try_psf(*product))}
     return {}
 
 
@@ -99,6 +117,18 @@ def _frames(choice: FrameChoice) -> Panel:
     from nbmosaic.notebook.panels.frames import FramesPanel
 
     return FramesPanel(choice)
+
+
+def _psf(trial: PsfTrial) -> Panel:
+    from nbmosaic.notebook.panels.psf import PsfPanel
+
+    return PsfPanel(trial)
+
+
+def _batch(source: PhotometryIterator | PhotometryBatch | DetachedRun) -> Panel:
+    from nbmosaic.notebook.panels.batch import BatchPanel
+
+    return BatchPanel(watch_batch(source))
 
 
 def _viewer(product: Any) -> Panel:
