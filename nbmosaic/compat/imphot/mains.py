@@ -36,8 +36,8 @@ def fit_photometry_main(argv: Sequence[str] | None = None) -> None:
         prog=Path(words[0]).name if words else "fit_photometry",
         description="Fit the PSF, flux scale, background and pointing offset of MUSE images against an HST image on their grid.",
     )
-    parser.add_argument("hst", help="FITS file of the HST image, on the grid of the MUSE images")
-    parser.add_argument("muse", nargs="+", help="FITS files of the MUSE images")
+    parser.add_argument("hst_filename", metavar="hst", help="FITS file of the HST image, on the grid of the MUSE images")
+    parser.add_argument("muse_filenames", metavar="muse", nargs="+", help="FITS files of the MUSE images")
     parser.add_argument("--nworker", type=int, default=0, metavar="N", help="worker processes for several images (default: all processors)")
     parser.add_argument("--verbose", action="store_true", help="print reports of the fits")
     options = parser.parse_args(words[1:])
@@ -71,13 +71,11 @@ def _results(options: argparse.Namespace) -> Iterator[Any]:
     pair = options.star is not None
     function: Callable[..., Any] = fits.fit_image_and_star_photometry if pair else fits.fit_image_photometry
     arguments = extract_function_args(options, function)
-    if len(options.muse) == 1:
-        arguments.pop("hst"), arguments.pop("muse")
-        yield function(options.hst, options.muse[0], **arguments)
+    if len(options.muse_filenames) == 1:
+        yield function(options.hst_filename, options.muse_filenames[0], **arguments)
         return
-    arguments = {key: value for key, value in arguments.items() if key not in {"hst", "muse"}}
     iterator = batch.FitImageAndStarPhotometryMP if pair else batch.FitImagePhotometryMP
-    with iterator(options.hst, options.muse, arguments, nworker=options.nworker, on_error="skip") as results:
+    with iterator(options.hst_filename, options.muse_filenames, arguments, nworker=options.nworker, on_error="skip") as results:
         yield from results
 
 
