@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 NAME = "viewer.ipynb"
 CELLS = (
-    '%load_ext nbmosaic\nimport nbmosaic\nsimulation = nbmosaic.simulate_frames("sky", n_frames=4, size=128, seed=3)',
+    '%load_ext nbmosaic\nimport nbmosaic\nsimulation = nbmosaic.simulate_frames("sky", n_frames=4, size=128, seed=3, overwrite=True)',
     "%%mosaic demo\nimages sky\nheader\nproject\noverlaps\nbackground\ncorrect\ncoadd",
     'from nbmosaic.notebook.panels import open_panel\npanel = open_panel(demo, kind="viewer")\npanel',
 )
@@ -180,3 +180,25 @@ def test_both_themes(viewer, theme):
 def test_the_page_had_no_problems(viewer):
     """Last, so that it sees all of them."""
     assert viewer.problems == []
+
+
+def test_without_the_front_end_of_anywidget_the_plain_picture_stays(viewer):
+    """After the check for problems: that the page cannot load it is one."""
+    from playwright.sync_api import expect
+
+    viewer.page.route("**/extensions/anywidget/**", lambda route: route.abort())
+    try:
+        viewer.open(NAME)
+        viewer.page.get_by_role("menuitem", name="Run", exact=True).click()
+        viewer.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        plain = panel(viewer).locator(".nbm-plain-view img")
+        expect(plain).to_be_visible()
+        expect(plain).to_have_attribute("alt", re.compile("asinh from"))
+        field(viewer, "stretch").select_option("log")
+        expect(plain).to_have_attribute("alt", re.compile("log from"))
+        press(viewer, "+")
+        expect(plain).to_have_attribute("alt", re.compile("scale 4"))
+        viewer.picture("viewer-plain")
+        assert picture(viewer).count() == 0
+    finally:
+        viewer.page.unroute("**/extensions/anywidget/**")

@@ -7,7 +7,7 @@ __all__ = ["SCRIPT", "STYLE"]
 STYLE = """\
 .nbm-view{position:relative;overflow:hidden;display:inline-block;line-height:0;max-width:100%;cursor:crosshair;touch-action:none;border-radius:3px}
 .nbm-view img{display:block;max-width:100%;user-select:none;image-rendering:pixelated}
-.nbm-view:focus{outline:3px solid var(--jp-brand-color1,#1976d2);outline-offset:1px}
+.nbm-view:focus::after{content:"";position:absolute;inset:0;pointer-events:none;outline:3px solid var(--jp-brand-color1,#1976d2);outline-offset:-3px}
 """
 
 # Positions are sent as parts of the width and height of the picture, so that it does not matter how large the page draws it. Moves and turns
