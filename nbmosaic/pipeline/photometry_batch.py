@@ -237,7 +237,7 @@ class PhotometryIterator(Iterator[Any]):
 
             known = multiprocessing.get_all_start_methods()
             method: StartMethod = self._start_method or ("forkserver" if "forkserver" in known else "spawn")
-            self._own = WorkerPool(self.nworker, method, blas_threads=1)
+            self._own = WorkerPool(self.nworker, method, blas_threads=1, with_main=_of_main(self._options))
         return self._own
 
     def _feed(self) -> list[Future[Outcome]]:
@@ -322,6 +322,17 @@ def _sendable(item: Any, role: str) -> Any:
     from nbmosaic.pipeline.photometry_inputs import picklable, read_image
 
     return picklable(read_image(item, role=role))
+
+
+def _of_main(options: Mapping[str, Any]) -> bool:
+    """Whether options hold objects whose class is defined in the script that the user runs."""
+    import pickle
+
+    try:
+        return b"__main__" in pickle.dumps(options)
+    except Exception as error:  # whatever the classes of the user raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"the options cannot be sent to other processes: {text}", hint="use nworker=1") from error
 
 
 def _check_options(kind: BatchKind, options: Mapping[str, Any]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
+import multiprocessing.process
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Literal
 
@@ -33,6 +38,9 @@ class WorkerPool(ProcessPoolExecutor):
         How they are started.
     blas_threads : int
         Threads that linear algebra may use in each (a fork keeps what its parent had); 0: what the environment says.
+    with_main : bool
+        Whether fresh workers import the script that the user runs, which only tasks that hold objects of that script need. Without it a script needs no
+        ``if __name__ == "__main__"``, and workers start sooner.
 
     Examples
     --------
@@ -40,8 +48,12 @@ class WorkerPool(ProcessPoolExecutor):
     >>> pool.stop()
     """
 
-    def __init__(self, n_workers: int, method: StartMethod, *, blas_threads: int = 0) -> None:
-        super().__init__(n_workers, mp_context=multiprocessing.get_context(method), initializer=_begin, initargs=(blas_threads,))
+    def __init__(self, n_workers: int, method: StartMethod, *, blas_threads: int = 0, with_main: bool = True) -> None:
+        context = multiprocessing.get_context(method)
+        if not with_main and method in _WITHOUT_MAIN:
+            context = copy.copy(context)
+            context.Process = _WITHOUT_MAIN[method]  # type: ignore[attr-defined]
+        super().__init__(n_workers, mp_context=context, initializer=_begin, initargs=(blas_threads,))
 
     def stop(self) -> None:
         """End all processes now; what they were doing is lost, what they finished is kept."""
@@ -55,6 +67,46 @@ class WorkerPool(ProcessPoolExecutor):
             if process.is_alive():
                 process.kill()
                 process.join(TERM_SECONDS)
+
+
+_HIDING = threading.Lock()
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Make the main module look like that of a notebook, which workers do not import."""
+    main = sys.modules["__main__"]
+    with _HIDING:
+        missing = object()
+        spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", missing)
+        try:
+            main.__spec__ = None
+            if path is not missing:
+                del main.__file__
+            yield
+        finally:
+            main.__spec__ = spec
+            if path is not missing:
+                main.__file__ = path  # type: ignore[assignment]
+
+
+class _SpawnedWithoutMain(multiprocessing.get_context("spawn").Process):  # type: ignore[misc]
+    def start(self) -> None:
+        """Start, and do not tell the child of the main module."""
+        with _main_hidden():
+            super().start()
+
+
+_WITHOUT_MAIN: dict[str, type[multiprocessing.process.BaseProcess]] = {"spawn": _SpawnedWithoutMain}
+if "forkserver" in multiprocessing.get_all_start_methods():
+
+    class _ServedWithoutMain(multiprocessing.get_context("forkserver").Process):  # type: ignore[misc]
+        def start(self) -> None:
+            """Start, and do not tell the child of the main module."""
+            with _main_hidden():
+                super().start()
+
+    _WITHOUT_MAIN["forkserver"] = _ServedWithoutMain
 
 
 def _begin(blas_threads: int = 0) -> None:

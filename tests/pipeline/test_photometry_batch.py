@@ -141,6 +141,14 @@ def test_options_are_checked_before_any_work(files):
             FitImagePhotometryMP(files.path("ref"), files.images, **options)
 
 
+def test_options_that_cannot_be_sent(files):
+    with (
+        pytest.raises(ConfigError, match="cannot be sent to other processes"),
+        FitImagePhotometryMP(files.path("ref"), files.images, {"extramask": lambda: None}, 2) as fits,
+    ):
+        next(fits)
+
+
 def test_numbers_of_workers(monkeypatch):
     monkeypatch.setattr("nbmosaic.pipeline.photometry_batch.available_cpus", lambda: 8)
     assert [worker_count(n, 100) for n in (0, 3, -1, -8, -20)] == [8, 3, 7, 1, 1]
@@ -175,12 +183,11 @@ def group(number: int) -> list[str]:
 
 SCRIPT = """
 import sys, nbmosaic
-if __name__ == "__main__":
-    reference, image = sys.argv[1:]
-    with nbmosaic.FitImagePhotometryMP(reference, [image] * 100000, nworker=2) as fits:
-        for number, fit in enumerate(fits):
-            if number == 2:
-                print("running", flush=True)
+reference, image = sys.argv[1:]  # no guard: workers do not import the script
+with nbmosaic.FitImagePhotometryMP(reference, [image] * 100000, nworker=2) as fits:
+    for number, fit in enumerate(fits):
+        if number == 2:
+            print("running", flush=True)
 """
 
 
