@@ -126,6 +126,18 @@ def test_mpdaf_images_written_and_read(golden, mpdaf, tmp_path):
     )
 
 
+def test_mpdaf_cubes_give_grid_unit_and_planes(golden, mpdaf):
+    cube = mpdaf.Cube(golden.path("cube"))
+    hst = mpdaf.Image(golden.path("hst30_cutout"))
+    assert imphot.HstFilterInfo(hst).filter_name == "F775W"
+    made = imphot.regrid_hst_like_muse(hst, cube, inplace=False)
+    assert made.shape == cube.shape[1:]
+    assert imphot.rescale_hst_like_muse(made, cube).unit == cube.unit
+    some = imphot.bandpass_image(cube, [9.5, 11.5], [1.0, 1.0], unit_wave=None)  # planes 10 and 11
+    both = cube[10:12].data.mean(axis=0)
+    assert np.allclose(some.data.filled(0), both.filled(0), rtol=1e-9)
+
+
 class Fit:
     """The fitted values of a record."""
 
