@@ -238,6 +238,12 @@ class View:
         x, y = pixel_of_location(text, self.grid.wcs, self.grid.shape)
         return self.move_to(x, y).with_cursor(x, y)
 
+    @property
+    def pixel(self) -> tuple[int, int]:
+        """Column and row under the cross-hair, or in the middle where there is none."""
+        x, y = self.cursor or self.with_cursor(*self.centre).cursor or self.centre
+        return int(x), int(y)
+
     def with_cursor(self, x: float, y: float) -> View:
         """The cross-hair on the pixel at a position; the nearest pixel of the image if that is beyond its edge."""
         ny, nx = self.grid.shape

@@ -281,8 +281,7 @@ class ViewerPanel(Panel):
             controls.in_colour.value = view.colours is not None
             for channel, number in zip(controls.channels, view.colours or (), strict=False):
                 channel.value = number
-            if view.cursor is not None:
-                controls.x.value, controls.y.value = (int(value) for value in view.cursor)
+            controls.x.value, controls.y.value = view.pixel
 
     def _refresh(self) -> None:
         picture = self._static()

@@ -301,3 +301,9 @@ def test_which_panel_opens_on_what():
         open_panel("mosaic.fits")
     with pytest.raises(ConfigError):
         open_panel(images(), kind="overlaps")
+
+
+def test_the_fields_of_the_cross_hair_begin_in_the_middle(panel):
+    assert (panel._controls.x.value, panel._controls.y.value) == (60, 45)
+    panel._controls.x.value += 1  # an arrow key
+    assert panel.value.cursor == (61.0, 45.0)
