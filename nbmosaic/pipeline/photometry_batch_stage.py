@@ -13,8 +13,8 @@ from nbmosaic.pipeline.recipe import choose
 
 __all__ = ["fit_photometry_batch"]
 
-IMAGES_PER_WORKER = 16
-"""Images that are worth one more worker process: starting one takes about 2 s of a processor, an image of 320 x 320 pixels 0.05 s, packed 0.1 s."""
+IMAGES_PER_WORKER = 32
+"""Images that are worth one more worker process: starting one takes 1.2 s of a processor, an image of 320 x 320 pixels 0.045 s with reading."""
 
 
 def fit_photometry_batch(

@@ -433,3 +433,20 @@ def test_a_wrong_variance_is_said(ref, night):
     assert found.notes
     assert any("noise" in note for note in found.notes)
     assert all(note in found.report for note in found.notes)
+
+
+@pytest.mark.parametrize("case", ["dev1/image/default", "dev1/image/exclude_stars", "dev2/image/exclude_stars"])
+def test_golden_fits_by_name(case):
+    """imphot 009225c (lmfit 1.3.4, mpdaf 3.6), by files and a region file: within 0.1 honest standard errors; its dra lacks cos(dec), which is mended."""
+    folder = shared_path("golden/imphot")
+    with gzip.open(folder / "golden.json.gz") as stream:
+        golden = json.load(stream)["results"][case]
+    inputs = folder / "inputs"
+    regions = str(inputs / "exclude_stars.reg") if "exclude" in case else None
+    image = inputs / f"{case[:4]}.fits.gz"
+    fit = nbmosaic.fit_image_photometry(inputs / "hst.fits.gz", image, method="imphot", regions=regions)
+    cos_dec = math.cos(math.radians(-27.78))
+    for name, one in fit.estimates.items():
+        expected = golden["params"][name]["value"] * (cos_dec if name == "dra" else 1.0)
+        assert abs(one.value - expected) < 0.1 * one.stderr + (2e-5 if name == "dra" else 0.0), name
+    assert fit.rms_error == pytest.approx(golden["rms_error"], rel=1e-3)
