@@ -203,24 +203,26 @@ def mask_codes(values: AnyArray, data: Float32Array, *, blank_outside: bool) -> 
     return codes
 
 
-def mask_bits(zones: AnyArray, spread: AnyArray | None, data: Float32Array) -> AnyArray:
+def mask_bits(zones: AnyArray | None, spread: AnyArray | None, shape: tuple[int, int]) -> AnyArray:
     """Bits of the mask of a piece (see `MASK_BITS`).
 
     Parameters
     ----------
-    zones : ndarray of uint16, shape (ny, nx)
-        10000 where the kernel reaches beyond the edge of the detector, 20000 where the pixel lies beyond the piece.
+    zones : ndarray of uint16, shape (ny, nx), optional
+        10000 where the kernel reaches beyond the edge of the detector; 0 elsewhere, and where the pixel lies beyond the piece.
     spread : ndarray of uint16, shape (ny, nx), optional
         Interpolated mask of bad pixels: not 0 where they have a part in the pixel.
-    data : ndarray of float32, shape (ny, nx)
-        Values of the piece; NaN is written beyond the piece.
+    shape : tuple of int
+        ``(ny, nx)``.
 
     Returns
     -------
     ndarray of uint8, shape (ny, nx)
     """
-    bits = np.empty(zones.shape, np.uint8)
-    bit_rows(zones, zones if spread is None else spread, int(spread is not None), data, bits)
+    bits = np.zeros(shape, np.uint8)
+    for plane, bit in ((spread, MASK_BITS["bad"]), (zones, MASK_BITS["edge"])):
+        if plane is not None:
+            bit_rows(plane, bit, bits)
     return bits
 
 
@@ -294,7 +296,7 @@ def warmup() -> None:
     limits = np.zeros((2, 2), np.int64)
     flags = mask_codes(values, data, blank_outside=True)
     for spread in (None, values):
-        mask_bits(values, spread, data)
+        mask_bits(values, spread, box.shape)
     for variance in (None, data):
         piece = PieceBand(box=box, data=data, flags=flags, variance=variance)
         PieceCombiner(2, 3, variance=variance is not None).combine(box, [piece], limits)

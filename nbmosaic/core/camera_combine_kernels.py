@@ -7,7 +7,7 @@ from numba import njit
 
 from nbmosaic._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["add_rows", "bit_rows", "code_rows", "finish_rows", "paste_rows"]
+__all__ = ["add_rows", "bit_rows", "code_rows", "finish_canvas", "finish_rows", "merge_rows", "paste_rows"]
 
 _BAD, _EDGE, _GAP, _OUTSIDE = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
 
@@ -109,17 +109,80 @@ def code_rows(values: AnyArray, data: Float32Array, blank_outside: int, codes: A
 
 
 @njit(cache=True, nogil=True)
-def bit_rows(
-    zones: AnyArray, spread: AnyArray, with_spread: int, data: Float32Array, bits: AnyArray
-) -> None:  # pragma: no cover - compiled
-    """Bits of bad pixels (interpolated mask not zero) and of edges (zone of 10000); data beyond the piece (20000) become NaN."""
-    for j in range(zones.shape[0]):
-        for i in range(zones.shape[1]):
-            zone = zones[j, i]
-            if zone >= 20000:
-                data[j, i] = np.nan
-                bits[j, i] = 0
+def bit_rows(plane: AnyArray, bit: int, bits: AnyArray) -> None:  # pragma: no cover - compiled
+    """Set a bit where a plane is not 0."""
+    for j in range(plane.shape[0]):
+        for i in range(plane.shape[1]):
+            bits[j, i] |= np.uint8(bit) if plane[j, i] > 0 else np.uint8(0)
+
+
+@njit(cache=True, nogil=True)
+def merge_rows(
+    data: Float32Array,
+    flags: AnyArray,
+    noise: Float32Array,
+    with_noise: int,
+    column: int,
+    canvas: Float32Array,
+    spread: Float32Array,
+    state: AnyArray,
+    prefer_clean: int,
+) -> tuple[int, int]:  # pragma: no cover - compiled
+    """Merge a piece into whole rows of an image, which it meets from `column` on; returns its values, and those among them that are flagged as bad.
+
+    ``state`` holds flags in bits 0 and 1, the number of values in bits 2 to 6, and in bit 7 whether they have no flag; ``canvas`` their mean.
+    """
+    values, bad = 0, 0
+    for j in range(data.shape[0]):
+        for i in range(data.shape[1]):
+            value, flag, k = data[j, i], flags[j, i], column + i
+            now = state[j, k]
+            if np.isnan(value):
+                state[j, k] = now | flag
                 continue
-            bits[j, i] = _EDGE if zone >= 10000 else 0
-            if with_spread and spread[j, i] > 0:
-                bits[j, i] |= _BAD
+            values += 1
+            bad += flag & 1
+            if now == 0:  # the usual case: nothing is here yet
+                canvas[j, k] = value
+                if with_noise:
+                    spread[j, k] = noise[j, i]
+                state[j, k] = 4 | flag if flag != 0 else 132
+                continue
+            clean = now >= 128
+            if prefer_clean and flag != 0 and clean:
+                continue
+            n = (now >> 2) & 31
+            if prefer_clean and flag == 0 and not clean:  # the first good value: what was there only stood in for it
+                n = 0
+            canvas[j, k] = value if n == 0 else canvas[j, k] + (value - canvas[j, k]) / np.float32(n + 1)
+            if with_noise:
+                spread[j, k] = noise[j, i] if n == 0 else (spread[j, k] * (n * n) + noise[j, i]) / ((n + 1) * (n + 1))
+            state[j, k] = (now & 3) | flag | ((n + 1) << 2) | (128 if clean or flag == 0 else 0)
+    return values, bad
+
+
+@njit(cache=True, nogil=True)
+def finish_canvas(
+    canvas: Float32Array, spread: Float32Array, with_noise: int, state: AnyArray, limits: IntArray, blank: float, counts: IntArray
+) -> int:  # pragma: no cover - compiled
+    """Turn states into masks, and fill what nothing was merged into; returns the number of pixels with a value, `counts` that of each mask."""
+    filled = 0
+    for j in range(canvas.shape[0]):
+        first, last = limits[j, 0], limits[j, 1]
+        for i in range(canvas.shape[1]):
+            now = state[j, i]
+            if now >= 128:
+                filled += 1
+                state[j, i] = 0
+            elif now >= 4:
+                filled += 1
+                state[j, i] = now & 3
+                counts[now & 3] += 1
+            else:
+                mask = (now & 1) | (4 if first <= i < last else 8)
+                canvas[j, i] = blank
+                if with_noise:
+                    spread[j, i] = np.nan
+                state[j, i] = mask
+                counts[mask] += 1
+    return filled

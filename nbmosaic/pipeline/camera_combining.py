@@ -8,12 +8,14 @@ from typing import Protocol
 
 import numpy as np
 
-from nbmosaic._types import AnyArray, Float32Array, IntArray
+from nbmosaic._types import AnyArray, BoolArray, Float32Array, IntArray
 from nbmosaic.pipeline.camera_store import PieceStore
 from nbmosaic.types import PixelBox, ProjectedInfo
 
 __all__ = ["CombineOptions", "ExposureRows", "RowSummary", "combine_pieces"]
 
+_EMPTY = 12
+"""Bits of masks of pixels without a value."""
 BAND_PIXELS = 1 << 19
 """Pixels of a band: its accumulators (8 bytes a pixel) stay near the processor."""
 
@@ -39,6 +41,12 @@ class CombineOptions:
     planes: tuple[str, ...] = ("data",)
     factors: Mapping[int, float] | None = None
     levels: Mapping[int, float] | None = None
+
+
+def _numbers(mask: AnyArray) -> dict[int, int]:
+    """Number of pixels with each mask."""
+    counts = np.bincount(mask.ravel(), minlength=1)
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value}
 
 
 class ExposureRows(Protocol):
@@ -69,20 +77,24 @@ class RowSummary:
         self._rows: list[Float32Array] = []
         self._every = max(1, box.shape[0] // 32)
 
-    def add(self, row: int, data: Float32Array, mask: AnyArray) -> None:
-        """Look at rows from `row` on."""
+    def add(self, row: int, data: Float32Array, mask: AnyArray, *, known: tuple[int, Mapping[int, int]] | None = None) -> None:
+        """Look at rows from `row` on; `known` : number of values and numbers of masks, where these have been counted."""
         box, step = self._box, self._step
-        good = np.isfinite(data)
-        if self._hidden:
-            good &= (mask & self._hidden) == 0
-        self.n_good += int(np.count_nonzero(good))
+        filled, masks = known if known is not None else (int(np.count_nonzero(np.isfinite(data))), _numbers(mask))
+        self.n_good += filled - sum(number for value, number in masks.items() if value & self._hidden and not value & _EMPTY)
         for bit in (1, 2, 4, 8):
-            self.bits[bit] = self.bits.get(bit, 0) + int(np.count_nonzero(mask & np.uint8(bit)))
+            self.bits[bit] = self.bits.get(bit, 0) + sum(number for value, number in masks.items() if value & bit)
         first = -(-(box.ymin + row) // step) * step - (box.ymin + row)
         column = -(-box.xmin // step) * step - box.xmin
-        self._coarse.append(good[first::step, column::step].copy())
+        self._coarse.append(self._seen(data, mask, (slice(first, None, step), slice(column, None, step)))[0])
         start = -(-row // self._every) * self._every - row
-        self._rows.append(np.where(good, data, np.nan)[start :: self._every].astype(np.float32))
+        good, values = self._seen(data, mask, (slice(start, None, self._every),))
+        self._rows.append(np.where(good, values, np.float32(np.nan)))
+
+    def _seen(self, data: Float32Array, mask: AnyArray, where: tuple[slice, ...]) -> tuple[BoolArray, Float32Array]:
+        """Which values are valid, and the values, of some pixels."""
+        values = data[where]
+        return np.isfinite(values) & ((mask[where] & self._hidden) == 0), values
 
     def info(self, index: int, name: str, planes: tuple[str, ...], *, map_error_pix: float, noise_gain: float) -> ProjectedInfo:
         """What the stages that follow know of the exposure."""

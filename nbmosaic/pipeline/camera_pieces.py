@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nbmosaic._types import AnyArray, BoolArray, Float32Array, FloatArray
+from nbmosaic._types import AnyArray, BoolArray, FloatArray
 from nbmosaic.errors import ConfigError, NbmosaicError, WcsError
 from nbmosaic.types import PixelBox, ProjectedFrame
 from nbmosaic.types.camera import FittedMap, Interpolant
@@ -328,6 +328,7 @@ def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffe
         fluxconserve=options.fluxconserve and placed.sampled is None,
         bad=options.bad,
         with_area=False,
+        cut=options.form == "bits",
         workspace=buffers.data,
     )
     if options.fluxconserve and placed.sampled is not None and placed.fitted is not None:
@@ -338,7 +339,7 @@ def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffe
         if done.variance is not None:
             done.variance[...] *= area * area
     if options.form == "bits":
-        mask = _bits(bad, done.data, placed, options, buffers)
+        mask = _bits(bad, placed, options, buffers)
     else:
         mask = resample_mask(
             bad,
@@ -361,20 +362,21 @@ def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffe
     return Resampled(frame=frame, mask=mask, n_good=int(np.count_nonzero(~np.isnan(done.data))) if measure else 0)
 
 
-def _bits(bad: BoolArray, data: Float32Array, placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers) -> AnyArray:
-    """Bits of the mask of a piece; pixels whose centre lies beyond its section become NaN."""
+def _bits(bad: BoolArray, placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers) -> AnyArray:
+    """Bits of the mask of a piece; 0 beyond its section."""
     from nbmosaic.core.camera_combine import mask_bits
     from nbmosaic.core.resampling.pieces import resample_mask
 
-    spread = None
+    spread, zones, section = None, None, placed.section
     if bad.any():
-        spread = resample_mask(bad, placed.forward, interpolant=options.mask_interpolant, outside=0.0, workspace=buffers.mask)
+        spread = resample_mask(
+            bad, placed.forward, interpolant=options.mask_interpolant, outside=0.0, within=section, workspace=buffers.mask
+        )
     interpolant = options.interpolant
     reach = _REACH.get(interpolant.kind, interpolant.taps // 2)
-    rim = np.zeros(bad.shape, bool)
     if options.trim < reach:
-        rim[...] = True
+        rim = np.ones(bad.shape, bool)
         rim[reach : bad.shape[0] - reach, reach : bad.shape[1] - reach] = False
-    nearest = Interpolant.parse("nearest")
-    zones = resample_mask(rim, placed.forward, interpolant=nearest, section=placed.section, workspace=buffers.zones)
-    return mask_bits(zones, spread, data)
+        nearest = Interpolant.parse("nearest")
+        zones = resample_mask(rim, placed.forward, interpolant=nearest, outside=0.0, within=section, workspace=buffers.zones)
+    return mask_bits(zones, spread, placed.box.shape)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmosaic.errors import EmptyMosaicError, InputError, NbmosaicError, PrecisionWarning, SkippedFrameWarning
+from nbmosaic.pipeline.camera_canvas import Canvas, PlanesDifferError, can_merge
 from nbmosaic.pipeline.camera_combining import CombineOptions, RowSummary, combine_pieces
 from nbmosaic.pipeline.camera_pieces import PieceBuffers, PieceOptions, PlacedPiece, place_piece, resample_one
 from nbmosaic.pipeline.camera_product import ExposureRecord, ExposureSource, MosaicExposure, PieceRecord
@@ -73,13 +74,13 @@ def _warn_far(exposure: Exposure, placed: Sequence[PlacedPiece], grid: WCS) -> N
 def resample_pieces(
     placed: Sequence[PlacedPiece],
     options: PieceOptions,
-    store: PieceStore,
+    store: PieceStore | Canvas,
     buffers: PieceBuffers,
     *,
     first_index: int = 0,
     tell: Callable[[PlacedPiece], None] | None = None,
 ) -> list[ProjectedInfo]:
-    """Resample pieces into a store, one after the other."""
+    """Resample pieces into a store, or an image, one after the other."""
     from nbmosaic.core.matching.apply import sample_validity
     from nbmosaic.core.noise import pixel_noise
 
@@ -284,7 +285,7 @@ class _Maker:
         budget = int(KEPT_FRACTION * self._execution.max_memory)
         return PieceStore(self._execution.scratch_folder(), budget=budget, hidden=HIDDEN[self._options.bad])
 
-    def _resample(self, job: _Job, pieces: PieceStore, first_index: int = 0) -> list[ProjectedInfo]:
+    def _resample(self, job: _Job, pieces: PieceStore | Canvas, first_index: int = 0) -> list[ProjectedInfo]:
         return resample_pieces(
             job.placed,
             self._options,
@@ -295,13 +296,32 @@ class _Maker:
         )
 
     def make(self, index: int, job: _Job) -> None:
-        """Make one exposure of its own."""
+        """Make one exposure of its own: its pieces are merged as they come, where they may be."""
+        if can_merge([one.box for one in job.placed]):
+            try:
+                self._merge(index, job)
+            except PlanesDifferError:
+                pass  # rare: the planes that all pieces have are known at the end only
+            else:
+                return
         pieces = self._piece_store()
         try:
             infos = self._resample(job, pieces)
             self._combine(index, job, infos, pieces, CombineOptions())
         finally:
             pieces.discard()
+
+    def _merge(self, index: int, job: _Job) -> None:
+        canvas = self._store.canvas(index, job.box)
+        summary = RowSummary(job.box, step=self.step, hidden=HIDDEN[self._options.bad])
+        try:
+            infos = self._resample(job, canvas)
+            for row, rows, filled, masks in canvas.finish(outline_limits(job.placed, job.box)):
+                summary.add(row, rows.data, rows.state, known=(filled, masks))
+        finally:
+            canvas.close()
+        records = [_piece_record(index, one, own, canvas.n_bad[own.index]) for one, own in zip(job.placed, infos, strict=True)]
+        self._note(index, job, infos, canvas.planes, summary, records)
 
     def make_matched(self, jobs: Sequence[_Job], grid: MosaicGrid, matching: str) -> None:
         """Make all exposures with the levels or gains of their pieces matched."""
@@ -320,8 +340,6 @@ class _Maker:
             pieces.discard()
 
     def _combine(self, index: int, job: _Job, infos: list[ProjectedInfo], pieces: PieceStore, combining: CombineOptions) -> None:
-        from nbmosaic.io.exposure_write import copied_lines
-
         planes = tuple(name for name in ("data", "weight", "variance") if all(name in info.planes for info in infos))
         summary = RowSummary(job.box, step=self.step, hidden=HIDDEN[self._options.bad])
         writer = self._store.row_writer(index, job.box, planes, np.dtype(np.uint8))
@@ -337,6 +355,21 @@ class _Maker:
             )
         finally:
             writer.close()
+        records = [_piece_record(index, one, own, _count_bad(own, pieces)) for one, own in zip(job.placed, infos, strict=True)]
+        self._note(index, job, infos, planes, summary, records)
+
+    def _note(
+        self,
+        index: int,
+        job: _Job,
+        infos: list[ProjectedInfo],
+        planes: tuple[str, ...],
+        summary: RowSummary,
+        records: list[PieceRecord],
+    ) -> None:
+        """Enter a finished exposure into the books."""
+        from nbmosaic.io.exposure_write import copied_lines
+
         error = max(one.error_pix for one in job.placed)
         gain = max((info.noise_gain for info in infos), default=1.0)
         info = summary.info(index, job.exposure.name, planes, map_error_pix=error, noise_gain=gain)
@@ -355,20 +388,24 @@ class _Maker:
                 skipped=tuple(job.skipped),
             )
         )
-        self.pieces += [_piece_record(index, one, own, pieces) for one, own in zip(job.placed, infos, strict=True)]
+        self.pieces += records
 
 
-def _piece_record(exposure: int, placed: PlacedPiece, info: ProjectedInfo, store: PieceStore) -> PieceRecord:
-    fitted = placed.fitted
-    flagged = store.read_mask(info.index, info.box) & 1
+def _count_bad(info: ProjectedInfo, store: PieceStore) -> int:
+    """Values of a piece that rest on bad pixels."""
     data = store.read_all(info.index, "data", info.box)
+    return 0 if data is None else int(np.count_nonzero(np.isfinite(data) & ((store.read_mask(info.index, info.box) & 1) != 0)))
+
+
+def _piece_record(exposure: int, placed: PlacedPiece, info: ProjectedInfo, n_bad: int) -> PieceRecord:
+    fitted = placed.fitted
     return PieceRecord(
         exposure=exposure,
         name=info.name,
         extname=placed.piece.extname,
         box=info.box,
         n_good=info.n_good,
-        n_bad=0 if data is None else int(np.count_nonzero(np.isfinite(data) & (flagged != 0))),
+        n_bad=n_bad,
         map="exact" if fitted is None else f"{fitted.geometry} {fitted.function}",
         map_error_pix=placed.error_pix,
         map_rms_pix=placed.rms_pix,

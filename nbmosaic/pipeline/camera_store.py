@@ -12,6 +12,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.errors import FormatError
+from nbmosaic.pipeline.camera_canvas import Canvas, FileRows, MemoryRows
 from nbmosaic.pipeline.store import FrameStore, frame_path
 from nbmosaic.types import PixelBox, ProjectedFrame, ProjectedInfo
 
@@ -118,6 +119,21 @@ class PieceStore(FrameStore):
             return RowWriter(arrays=arrays, mask=mask)
         self._masks[index] = (box, mask_dtype)
         return RowWriter(files=(frame_path(self.folder, index), _mask_path(self.folder, index)), shape=box.shape, planes=planes)
+
+    def canvas(self, index: int, box: PixelBox) -> Canvas:
+        """Begin an exposure that pieces are merged into; `know` it when it is done."""
+
+        def start(planes: tuple[str, ...]) -> MemoryRows | FileRows:
+            if self.room(box.size * (4 * len(planes) + 1)):
+                arrays = {name: np.zeros(box.shape, np.float32) for name in planes}
+                mask = np.zeros(box.shape, np.uint8)
+                self._memory.update({(index, name): array for name, array in arrays.items()})
+                self._masks[index] = (box, mask)
+                return MemoryRows(arrays, mask)
+            self._masks[index] = (box, np.dtype(np.uint8))
+            return FileRows(frame_path(self.folder, index), _mask_path(self.folder, index), box.shape, planes, _full)
+
+        return Canvas(box, start)
 
     def rests_on(self, files: Iterable[tuple[str, tuple[int, int]]]) -> None:
         """Note files that the pixels were made of, with their size and time of change."""

@@ -86,10 +86,9 @@ def test_codes_and_bits() -> None:
     expected = np.where(values < 1, 0, (values / 10010 + 1).astype(int))
     np.testing.assert_array_equal(codes, expected)
     np.testing.assert_array_equal(np.isnan(data), expected == 2)
-    data = np.zeros((1, 4), np.float32)
-    bits = mask_bits(np.array([[0, 10000, 20000, 0]], np.uint16), np.array([[0, 3, 9, 1]], np.uint16), data)
-    assert bits.tolist() == [[0, 3, 0, 1]]
-    assert np.isnan(data).tolist() == [[False, False, True, False]]
+    zones, spread = np.array([[0, 10000, 10000, 0]], np.uint16), np.array([[0, 3, 0, 1]], np.uint16)
+    assert mask_bits(zones, spread, (1, 4)).tolist() == [[0, 3, 2, 1]]
+    assert mask_bits(None, None, (1, 4)).tolist() == [[0, 0, 0, 0]]
 
 
 def test_hull() -> None:

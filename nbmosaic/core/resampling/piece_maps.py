@@ -46,8 +46,8 @@ def _folded(position: FloatArray, n: int, boundary: str) -> FloatArray:
     return np.asarray(np.minimum(around, period - around) if n > 1 else np.zeros_like(position))
 
 
-def open_window(shape: tuple[int, int], pad: int, before: int, after: int, *, centred: bool) -> FloatArray:
-    """Window (see `nbmosaic.core.resampling.kernels.WINDOW`) in which every position is valid.
+def open_window(shape: tuple[int, int], pad: int, before: int, after: int, *, centred: bool, within: PixelBox | None = None) -> FloatArray:
+    """Window (see `nbmosaic.core.resampling.kernels.WINDOW`) in which every position is valid, or every one on the pixels of a box.
 
     Positions so far out that taps would leave the padded image are taken to the last place where they do not. `shape` is that of the image
     without its padding, `before` and `after` are the taps before and after the pixel at the position.
@@ -56,9 +56,16 @@ def open_window(shape: tuple[int, int], pad: int, before: int, after: int, *, ce
     shift = pad + (0.5 if centred else 0.0)
     last_x, last_y = nx + 2 * pad - 1 - after, ny + 2 * pad - 1 - after
     everywhere = [-_ANYWHERE, _ANYWHERE, -_ANYWHERE, _ANYWHERE]
+    if within is not None:
+        everywhere = [*_span(within.xmin, within.xmax, shift), *_span(within.ymin, within.ymax, shift)]
     middle = 0.5 if centred else 0.0  # where a centred kernel has its pixel's centre
     clamp = [before + middle, last_x + middle, before + middle, last_y + middle]
     return np.array([shift, shift, *everywhere, *clamp, last_x, last_y], float)
+
+
+def _span(first: int, stop: int, shift: float) -> tuple[float, float]:
+    """Positions from the outer edge of one pixel to just before that of another."""
+    return first - 0.5 + shift, float(np.nextafter(stop - 0.5 + shift, -np.inf))
 
 
 def segments_within(segments: Sequence[Segment], shape: tuple[int, int], boundary: str, margin: float) -> Iterator[Segment]:

@@ -33,6 +33,7 @@ def resample_mask(
     interpolant: Interpolant,
     section: PixelBox | None = None,
     outside: float = MASK_OUTSIDE,
+    within: PixelBox | None = None,
     workspace: Workspace | None = None,
 ) -> AnyArray:
     """Resample a mask as IRAF does: as an image of 0 and 10000, with a constant beyond the section.
@@ -49,6 +50,8 @@ def resample_mask(
         The valid pixels of the piece (default: all). The mask ends there.
     outside : float
         Value beyond the section: 20000, or 10000 as the older task has it.
+    within : PixelBox, optional
+        Output pixels whose centre lies beyond these pixels of the piece are `outside` too.
     workspace : Workspace, optional
         Buffers to use; the result is then a view that holds until the workspace is used again.
 
@@ -77,13 +80,13 @@ def resample_mask(
     kernel = PieceSampler(interpolant, shape, "constant", workspace)
     out = workspace.array("codes", forward.box.shape, np.uint16)
     if interpolant.kind == "linear":
-        _linear_mask(bad, forward, kernel, section, outside, out)
+        _linear_mask(bad, forward, kernel, section, outside, out, within)
         return out
     image = kernel.empty("image")
     image.fill(outside)
     np.multiply(bad[section.slices()], np.float32(MASK_HIGH), out=kernel.inner(image)[section.slices()])
     values = workspace.array("data", forward.box.shape, np.float32)
-    kernel.run(image, forward, values)
+    kernel.run(image, forward, values, within=within)
     np.abs(values, out=values)
     np.minimum(values, _LARGEST_CODE, out=values)
     values[np.isnan(values)] = outside
@@ -99,14 +102,16 @@ def _section_codes(bad: BoolArray, kernel: PieceSampler, section: PixelBox, beyo
     return codes
 
 
-def _linear_mask(bad: BoolArray, forward: PixelMap, kernel: PieceSampler, section: PixelBox, outside: float, out: AnyArray) -> None:
+def _linear_mask(
+    bad: BoolArray, forward: PixelMap, kernel: PieceSampler, section: PixelBox, outside: float, out: AnyArray, within: PixelBox | None
+) -> None:
     from nbmosaic.core.resampling.piece_kernels import mask_linear
 
     codes = read_only(_section_codes(bad, kernel, section, 2), np.uint8)
     segments = map_segments(forward)
     if not covers(segments, forward.box.shape):
         out.fill(int(outside))
-    window = read_only(open_window(kernel.shape, kernel.pad, 0, 1, centred=False), np.float64)
+    window = read_only(open_window(kernel.shape, kernel.pad, 0, 1, centred=False, within=within), np.float64)
     for segment in segments:
         mask_linear(codes, MASK_HIGH, outside, *segment.arguments(window, out))
 

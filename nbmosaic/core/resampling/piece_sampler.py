@@ -82,23 +82,71 @@ class PieceSampler:
             return piece_kernels.taps4, (taps.weights, taps.before), reach
         return piece_kernels.taps8, (taps.weights, taps.rows, taps.before), reach
 
-    def run(self, image: Float32Array, forward: PixelMap, out: Float32Array, *, squared: bool = False) -> None:
-        """Resample a padded image, which a spline turns into coefficients on the way."""
+    def run(
+        self, image: Float32Array, forward: PixelMap, out: Float32Array, *, squared: bool = False, within: PixelBox | None = None
+    ) -> None:
+        """Resample a padded image, which a spline turns into coefficients on the way; NaN beyond the pixels of `within`."""
         from nbmosaic.core.resampling.prefilter import prefilter
 
         if self.interpolant.kind == "drizzle":
             self._drizzle(image, forward, out, squared=squared)
+            if within is not None:
+                self._cut(forward, out, within)
             return
         if self.interpolant.kind == "spline3" and not squared:
             prefilter(image, 0)
         kernel, tables, (before, after, centred) = self.arguments(squared=squared)
+        window = read_only(open_window(self.shape, self.pad, before, after, centred=centred, within=within), np.float64)
+        fixed = read_only(image, np.float32)
+        for segment in self._segments(forward, out, before, after, within):
+            kernel(fixed, *tables, *segment.arguments(window, out))
+
+    def run_good(
+        self,
+        image: Float32Array,
+        part: Float32Array,
+        forward: PixelMap,
+        out: Float32Array,
+        *,
+        minimum: float,
+        within: PixelBox | None = None,
+    ) -> None:
+        """Resample a padded image over the resampled plane of its good pixels, for kernels of four taps (see `has_good`)."""
+        from nbmosaic.core.resampling.piece_kernels import taps4_good
+        from nbmosaic.core.resampling.prefilter import prefilter
+
+        if self.interpolant.kind == "spline3":
+            prefilter(image, 0)
+            prefilter(part, 0)
+        _, tables, (before, after, centred) = self.arguments()
+        window = read_only(open_window(self.shape, self.pad, before, after, centred=centred, within=within), np.float64)
+        fixed, share = read_only(image, np.float32), read_only(part, np.float32)
+        for segment in self._segments(forward, out, before, after, within):
+            taps4_good(fixed, share, minimum, *tables, *segment.arguments(window, out))
+
+    @property
+    def has_good(self) -> bool:
+        """Whether `run_good` knows the kernel."""
+        return self.interpolant.kind in ("poly3", "spline3")
+
+    def _segments(self, forward: PixelMap, out: Float32Array, before: int, after: int, within: PixelBox | None) -> Sequence[Segment]:
+        """Segments to do; `out` is NaN where there are none. Positions beyond `within` need not be taken back to the image."""
         segments = map_segments(forward)
         if not covers(segments, forward.box.shape):
             out.fill(np.nan)
-        window = read_only(open_window(self.shape, self.pad, before, after, centred=centred), np.float64)
-        fixed = read_only(image, np.float32)
-        for segment in self.segments(segments, before, after):
-            kernel(fixed, *tables, *segment.arguments(window, out))
+        return segments if within is not None else self.segments(segments, before, after)
+
+    def _cut(self, forward: PixelMap, out: Float32Array, within: PixelBox) -> None:
+        """Set output pixels to NaN whose centre lies beyond the pixels of `within`."""
+        from nbmosaic.core.resampling.piece_kernels import gather_codes
+
+        beyond = np.zeros((self.shape[0] + 2 * self.pad, self.shape[1] + 2 * self.pad), np.uint8)
+        inside = np.full(out.shape, 0, np.uint8)
+        beyond += 1
+        window = read_only(open_window(self.shape, self.pad, 0, 0, centred=True, within=within), np.float64)
+        for segment in map_segments(forward):
+            gather_codes(read_only(beyond, np.uint8), *segment.arguments(window, inside))
+        out[inside == 0] = np.nan
 
     def segments(self, segments: Sequence[Segment], before: int, after: int) -> Sequence[Segment]:
         """Segments whose positions the padding is wide enough for."""

@@ -51,6 +51,7 @@ def resample_piece(
     fluxconserve: bool = False,
     bad: str = "flag",
     with_area: bool = True,
+    cut: bool = False,
     workspace: Workspace | None = None,
 ) -> ResampledPiece:
     """Resample a piece onto the pixels of its box on the output grid.
@@ -76,6 +77,8 @@ def resample_piece(
         ``"flag"``, ``"exclude"`` or ``"interpolate"``: see the module's text.
     with_area : bool
         Whether the area plane is wanted.
+    cut : bool
+        Whether values whose centre lies beyond the pixels of the section are NaN.
     workspace : Workspace, optional
         Buffers to use; the arrays of the result are then views that hold until the workspace is used again.
 
@@ -107,7 +110,7 @@ def resample_piece(
     section = checked_section(section, shape)
     workspace = Workspace() if workspace is None else workspace
     kernel = PieceSampler(interpolant, shape, boundary, workspace)
-    piece = _Piece(pixels, kernel, forward, section)
+    piece = _Piece(pixels, kernel, forward, section, cut=cut)
     planes = piece.planes(bad, constant, with_area=with_area)
     if fluxconserve:
         multiply_by_area(planes, map_segments(forward))
@@ -133,8 +136,9 @@ def _check(pixels: FramePixels, boundary: str, constant: float, bad: str) -> tup
 class _Piece:
     """One piece on its way through the kernels."""
 
-    def __init__(self, pixels: FramePixels, kernel: PieceSampler, forward: PixelMap, section: PixelBox) -> None:
+    def __init__(self, pixels: FramePixels, kernel: PieceSampler, forward: PixelMap, section: PixelBox, *, cut: bool) -> None:
         self.pixels, self.kernel, self.forward, self.section = pixels, kernel, forward, section
+        self.within = section if cut else None
         self.workspace = kernel.workspace
 
     def planes(self, bad: str, constant: float, *, with_area: bool) -> Planes:
@@ -149,8 +153,13 @@ class _Piece:
             self._mend(image, good, bad)
         kernel.close(image, constant)
         planes = Planes(data=self._out("data"))
-        kernel.run(image, self.forward, planes.data)
-        share = self._share(good) if replaced and bad == "exclude" else None
+        excluded = replaced and bad == "exclude"
+        share = None
+        if excluded and kernel.has_good and self.pixels.variance is None:
+            kernel.run_good(image, self._good_plane(good), self.forward, planes.data, minimum=MINIMUM_COVERAGE, within=self.within)
+        else:
+            kernel.run(image, self.forward, planes.data, within=self.within)
+            share = self._share(good) if excluded else None
         if self.pixels.variance is not None:
             planes.variance = self._variance(good if n_bad else None, exclude=share is not None)
         if share is not None:
@@ -208,13 +217,17 @@ class _Piece:
             self.kernel.inner(state)[...] = finite
         fill.fill_bad(image, state, self.kernel.pad, self.workspace.array("scratch", self.kernel.shape, np.float32).reshape(-1))
 
-    def _share(self, good: AnyArray) -> Float32Array:
-        """Weight that good pixels have in each output pixel; what the constant gives counts as good."""
-        image = self.kernel.empty("plane")
+    def _good_plane(self, good: AnyArray) -> Float32Array:
+        """Padded plane of 1 at good pixels and 0 at bad ones; what the constant gives counts as good."""
+        image: Float32Array = self.kernel.empty("plane")
         image[...] = good
         self.kernel.close(image, 1.0)
+        return image
+
+    def _share(self, good: AnyArray) -> Float32Array:
+        """Weight that good pixels have in each output pixel."""
         share = self._out("share")
-        self.kernel.run(image, self.forward, share)
+        self.kernel.run(self._good_plane(good), self.forward, share)
         return share
 
     def _variance(self, good: AnyArray | None, *, exclude: bool) -> Float32Array:
@@ -230,7 +243,7 @@ class _Piece:
             fill.fill_bad(image, good, kernel.pad, self.workspace.array("scratch", kernel.shape, np.float32).reshape(-1))
         kernel.close(image, 0.0)
         out = self._out("variance")
-        kernel.run(image, self.forward, out, squared=True)
+        kernel.run(image, self.forward, out, squared=True, within=self.within)
         return out
 
     def _divide(self, planes: Planes, share: Float32Array) -> None:
