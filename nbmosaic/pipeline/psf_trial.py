@@ -35,7 +35,7 @@ DEFAULT_RADIUS = 2.0
 _SAME_STAR = 1.0  # arcsec: a click so near to a candidate means it
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class PsfTrial:
     """Values that are tried, and what follows from them.
 
@@ -71,7 +71,7 @@ class PsfTrial:
     area: Area = "everywhere"
     options: Mapping[str, Any] = field(default_factory=dict)
     last_fit: ImagePhotometry | StarPhotometry | None = None
-    shared: TrialSetting = field(repr=False)
+    shared: TrialSetting
 
     # Changes
 
@@ -399,6 +399,9 @@ class PsfTrial:
         from nbmosaic.pipeline.psf_trial_pictures import trial_picture
 
         return trial_picture(self, kind)
+
+    def __repr__(self) -> str:
+        return f"<PsfTrial: {self.words}>"
 
     def _repr_html_(self) -> str:
         return self.picture()._repr_html_()

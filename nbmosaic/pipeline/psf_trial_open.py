@@ -11,6 +11,7 @@ from nbmosaic.pipeline.photometry_inputs import star_position
 from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, ImagePhotometry, Photometry, StarPhotometry
 from nbmosaic.pipeline.psf_trial import PsfTrial
 from nbmosaic.pipeline.psf_trial_setting import FIT_OPTIONS, FITS, Area, TrialSetting, values_of
+from nbmosaic.pipeline.recipe import choose
 from nbmosaic.types.photometry import PARAMETER_NAMES
 
 __all__ = ["try_psf"]
@@ -70,6 +71,12 @@ def try_psf(reference: Any, image: Any = None, **options: Any) -> PsfTrial:
 
 def _new_trial(reference: Any, image: Any, options: dict[str, Any], how: str, values: Mapping[str, float], star: Any) -> PsfTrial:
     """A trial with values, or with a start of its own where there are none."""
+    start = {name: options.pop(f"init_{name}") for name in ("dx", "dy") if options.get(f"init_{name}") is not None}
+    start |= dict(options.pop("start", None) or {})
+    method = options.pop("method", None)
+    if method is not None and method not in (FITS[how][1], "window"):
+        choose(method, ("whitened", "imphot"), option="method")
+        how = "image, imphot" if method == "imphot" else "image"
     fixed = {name: options.pop(f"fix_{name}") for name in PARAMETER_NAMES if options.get(f"fix_{name}") is not None}
     known = {*FIT_OPTIONS["image"], *FIT_OPTIONS["star"]}
     only, without, radius = options.pop("star", None), options.pop("notstar", None), options.pop("radius", None)
@@ -79,10 +86,10 @@ def _new_trial(reference: Any, image: Any, options: dict[str, Any], how: str, va
     if isinstance(word, str) and word.strip().lower() in {"star", "notstar"}:
         options.pop("regions")
     kept = {name: value for name, value in options.items() if name in known and value is not None}
-    others = {name for name in options if name not in known and not name.startswith(("fix_", "init_"))} - {"method", "start"}
+    others = {name for name, value in options.items() if name not in known and value is not None}
     if others:
         raise ConfigError(f"{min(others)} is no option of a fit", hint=f"options are {', '.join(sorted(known))}")
-    begin = {**{name: value for name, value in fixed.items() if name not in values}, **values}
+    begin = {**start, **fixed, **values}
     shared = TrialSetting(reference, image, kept, begin)
     filled = {"scale": 1.0, "bg": 0.0} | shared.start | begin
     trial = PsfTrial(**filled, fixed=frozenset(fixed), options=kept, shared=shared)
