@@ -48,6 +48,7 @@ class PsfPanel(Panel):
         self._first = self._trial = trial
         self._still = False
         self._drawn: Any = ...  # star that is circled in the image
+        self._place: tuple[float, float] | None = None  # of the star, as the fields show it
         super().__init__()
         self._refresh()
         self._show_fit()
@@ -215,8 +216,11 @@ class PsfPanel(Panel):
             self._still = before
 
     def _sync(self) -> None:
+        star = self._trial.star
+        place = None if star is None else (star.ra, star.dec)
         with self._quiet():
-            self._controls.show(self._trial)
+            self._controls.show(self._trial, place=place != self._place)
+        self._place = place
 
     def _refresh(self) -> None:
         trial = self._trial

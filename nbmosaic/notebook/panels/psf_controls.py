@@ -49,8 +49,8 @@ class PsfControls:
     radius: ipywidgets.BoundedFloatText
     from_here: ipywidgets.Checkbox
 
-    def show(self, trial: PsfTrial) -> None:
-        """Set everything to what a trial is."""
+    def show(self, trial: PsfTrial, *, place: bool = True) -> None:
+        """Set everything to what a trial is; `place`: the position of the star too, which else may be one that a person is typing."""
         for name, slider in self.sliders.items():
             _set_slider(slider, getattr(trial, name))
             self.fixed[name].value = name in trial.fixed
@@ -59,7 +59,8 @@ class PsfControls:
         self.area.disabled = is_star_fit  # it takes the star alone
         self.stars.value = NO_STAR if trial.star is None else OTHER if trial.picked is None else trial.picked
         if trial.star is not None:
-            self.ra.value, self.dec.value = f"{trial.star.ra:.7f}", f"{trial.star.dec:.7f}"
+            if place:
+                self.ra.value, self.dec.value = f"{trial.star.ra:.7f}", f"{trial.star.dec:.7f}"
             self.radius.value = trial.star.radius
 
 
