@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from nbmosaic.pipeline.product import Product
 from nbmosaic.pipeline.quicklook import PICTURE_WIDTH, preformatted, product_html
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nbmosaic.pipeline.photometry_batch_product import PhotometryBatch
     from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, ImagePhotometry, Photometry, StarPhotometry
-    from nbmosaic.pipeline.product import Product
     from nbmosaic.pipeline.regridding import ReducedImage
     from nbmosaic.pipeline.wavelength_product import CubePsf
     from nbmosaic.types.photometry import Estimate
@@ -25,6 +28,7 @@ __all__ = [
     "image_html",
     "pair_html",
     "remembered_picture",
+    "shown",
 ]
 
 FIT_WIDTH = 900
@@ -87,15 +91,65 @@ def _notes(fit: Photometry) -> Any:
     return join(*(part for part in (bad, warned, facts_html(facts), *map(note_html, fit.notes)) if part))
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Shown(Product):
+    """A table of texts under the title of a product: numbers that differ in size cannot share their digits.
+
+    Attributes
+    ----------
+    heading : str
+        The title.
+    frame : pandas.DataFrame
+        The table.
+    """
+
+    row_column: ClassVar[str] = "parameter"
+
+    heading: str
+    frame: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """The title."""
+        return self.heading
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table."""
+        return self.frame
+
+
+def shown(product: Photometry | ImageAndStarPhotometry) -> Shown:
+    """A fit, or two of them, as it is shown."""
+    from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry
+    from nbmosaic.pipeline.photometry_tables import shown_comparison, shown_parameters
+
+    if isinstance(product, ImageAndStarPhotometry):
+        return Shown(product.title, shown_comparison(product.image, product.star))
+    return Shown(product.title, shown_parameters(product))
+
+
+def _misfit_note(fit: Photometry) -> str:
+    """What is said of sources that do not fit, where they were not left out already."""
+    from nbmosaic.pipeline.photometry_products import ImagePhotometry
+
+    if not isinstance(fit, ImagePhotometry) or fit.excluded or fit.result.method == "imphot" or not fit.misfits:
+        return ""
+    n = len(fit.misfits)
+    kinds = ", ".join(dict.fromkeys(source.kind for source in fit.misfits))
+    return f"{n} source{'s' * (n != 1)} do{'es' * (n == 1)} not fit ({kinds}): see .misfit_table; exclude_misfits=True leaves them out"
+
+
 def fit_html(fit: Photometry) -> str:
     """Table, flags, notes and picture of a fit."""
     from nbmosaic.views.html import image_tag, note_html
+    from nbmosaic.views.markup import join
 
     try:
-        picture = image_tag(*remembered_picture(fit, lambda: _draw(fit)))
+        picture = join(note_html(_misfit_note(fit)), image_tag(*remembered_picture(fit, lambda: _draw(fit))))
     except Exception as error:  # noqa: BLE001 - a repr must not raise, and the numbers are still good
         picture = note_html(f"no picture: {error}")
-    return product_html(fit, _notes(fit), picture)
+    return product_html(shown(fit), _notes(fit), picture)
 
 
 def pair_html(pair: ImageAndStarPhotometry) -> str:
@@ -107,7 +161,7 @@ def pair_html(pair: ImageAndStarPhotometry) -> str:
             details_html(f"{name} fit", _notes(fit), image_tag(*remembered_picture(fit, lambda fit=fit: _draw(fit))))  # type: ignore[misc]
             for name, fit in (("image", pair.image), ("star", pair.star))
         ]
-        return product_html(pair, *parts)
+        return product_html(shown(pair), *parts)
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(pair))
 

@@ -212,6 +212,15 @@ class ImageAndStarPhotometry(Product, tuple[ImagePhotometry, StarPhotometry]):  
         """Both lines of imphot's summary."""
         return f"{self.image.summary(header)}\n{self.star.summary(False)}"
 
+    def __repr__(self) -> str:
+        from nbmosaic.pipeline.photometry_html import shown
+        from nbmosaic.pipeline.quicklook import product_text
+
+        try:
+            return product_text(shown(self))
+        except Exception as error:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
+            return f"<{type(self).__name__}: {type(error).__name__}: {error}>"
+
     def _repr_html_(self) -> str:
         from nbmosaic.pipeline.photometry_html import pair_html
 

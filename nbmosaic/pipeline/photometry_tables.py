@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmosaic.types.photometry import MisfitSource
+from nbmosaic.types.photometry import Estimate, MisfitSource
 from nbmosaic.types.sky_image import SkyImage
 
 if TYPE_CHECKING:
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from nbmosaic.pipeline.photometry_products import ImagePhotometry, Photometry, StarPhotometry
 
-__all__ = ["batch_row", "comparison_table", "misfit_table", "profile_table", "summary_text"]
+__all__ = [
+    "batch_row",
+    "comparison_table",
+    "misfit_table",
+    "profile_table",
+    "shown_comparison",
+    "shown_parameters",
+    "summary_text",
+]
 
 _HEADINGS = (
     (" MUSE ID", " ", " Method  Flux    FWHM    beta     Flux    x-offset  y-offset  ra-offset dec-offset  RMS"),
@@ -48,6 +56,40 @@ def profile_table(fit: StarPhotometry) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def shown_parameters(fit: Photometry) -> pd.DataFrame:
+    """One row a parameter as it is shown: texts with as many digits as the standard errors allow."""
+    import pandas as pd
+
+    from nbmosaic.views.psf_alt_text import estimate_parts
+
+    rows = []
+    for name, one in fit.estimates.items():
+        value, error = estimate_parts(one)
+        row = {"parameter": name, "value": value, "error": error, "unit": fit.units.get(name, "")}
+        rows.append({**row, "flag": ", ".join(filter(None, ["fixed" if one.fixed else "", one.flag]))})
+    return pd.DataFrame(rows)
+
+
+def shown_comparison(image: ImagePhotometry, star: StarPhotometry) -> pd.DataFrame:
+    """As `comparison_table`, as it is shown."""
+    import pandas as pd
+
+    from nbmosaic.views.psf_alt_text import estimate_text
+
+    rows = []
+    for name, one in image.estimates.items():
+        apart = _apart(one, star.estimates[name])
+        texts = {"image": estimate_text(one), "star": estimate_text(star.estimates[name]), "unit": image.units.get(name, "")}
+        rows.append({"parameter": name, **texts, "difference [sigma]": "" if math.isnan(apart) else f"{apart:+.2f}"})
+    return pd.DataFrame(rows)
+
+
+def _apart(one: Estimate, other: Estimate) -> float:
+    """Difference in units of its standard error, the two taken as independent; NaN where there is none."""
+    error = math.hypot(one.stderr, other.stderr)
+    return (one.value - other.value) / error if error > 0 and math.isfinite(error) else math.nan
+
+
 def comparison_table(image: ImagePhotometry, star: StarPhotometry) -> pd.DataFrame:
     """One row a parameter: both fits, and their difference in units of its standard error."""
     import pandas as pd
@@ -55,8 +97,6 @@ def comparison_table(image: ImagePhotometry, star: StarPhotometry) -> pd.DataFra
     rows = []
     for name, one in image.estimates.items():
         other = star.estimates[name]
-        error = math.hypot(one.stderr, other.stderr)
-        apart = (one.value - other.value) / error if error > 0 and math.isfinite(error) else math.nan
         flags = dict.fromkeys(flag for flag in (one.flag, other.flag) if flag)
         rows.append(
             {
@@ -65,7 +105,7 @@ def comparison_table(image: ImagePhotometry, star: StarPhotometry) -> pd.DataFra
                 "image_err": one.stderr,
                 "star": other.value,
                 "star_err": other.stderr,
-                "difference_sigma": apart,
+                "difference_sigma": _apart(one, other),
                 "unit": image.units.get(name, ""),
                 "flag": ", ".join(flags),
             }

@@ -11,7 +11,7 @@ from nbmosaic.types.photometry import Estimate, ImageFitResult, ProfileFit, Star
 from nbmosaic.types.wavelength_psf import WavelengthPsf
 from nbmosaic.views.numbers import count_text, number_text
 
-__all__ = ["alt_text_batch", "alt_text_image_fit", "alt_text_star_fit", "alt_text_wavelength_psf", "estimate_text"]
+__all__ = ["alt_text_batch", "alt_text_image_fit", "alt_text_star_fit", "alt_text_wavelength_psf", "estimate_parts", "estimate_text"]
 
 
 def estimate_text(one: Estimate) -> str:
@@ -22,14 +22,27 @@ def estimate_text(one: Estimate) -> str:
     >>> estimate_text(Estimate(value=0.618252, stderr=0.002012)), estimate_text(Estimate(value=2.8, stderr=0.0, fixed=True))
     ('0.6183 +- 0.0020', '2.8 (fixed)')
     """
-    if one.fixed or not (math.isfinite(one.stderr) and one.stderr > 0 and math.isfinite(one.value)):
-        text = f"{one.value:.6g} (fixed)" if one.fixed else f"{one.value:.4g} +- {one.stderr:.2g}"
-    else:
-        places = min(max(1 - math.floor(math.log10(one.stderr)), 0), 9)
-        text = f"{one.value:.{places}f} +- {one.stderr:.{places}f}"
-        if one.stderr < 10.0**-9 or abs(one.value) >= 1e7:  # fluxes in erg
-            text = f"{one.value:.5g} +- {one.stderr:.2g}"
+    value, error = estimate_parts(one)
+    text = f"{value} (fixed)" if one.fixed else f"{value} +- {error}"
     return f"{text} [{one.flag}]" if one.flag else text
+
+
+def estimate_parts(one: Estimate) -> tuple[str, str]:
+    """Value and standard error of an estimate as texts of the same decimal places; no error where the value was fixed.
+
+    Examples
+    --------
+    >>> estimate_parts(Estimate(value=0.618252, stderr=0.002012))
+    ('0.6183', '0.0020')
+    """
+    if one.fixed:
+        return f"{one.value:.6g}", ""
+    if not (math.isfinite(one.stderr) and one.stderr > 0 and math.isfinite(one.value)):
+        return f"{one.value:.4g}", f"{one.stderr:.2g}"
+    if one.stderr < 10.0**-9 or abs(one.value) >= 1e7:  # fluxes in erg
+        return f"{one.value:.5g}", f"{one.stderr:.2g}"
+    places = min(max(1 - math.floor(math.log10(one.stderr)), 0), 10)
+    return f"{one.value:.{places}f}", f"{one.stderr:.{places}f}"
 
 
 def _parameters(result: ImageFitResult | StarFitResult) -> str:

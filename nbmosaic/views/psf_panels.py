@@ -82,6 +82,7 @@ def plot_fit_panel(
         ticks = stretch.ticks
     add_colour_bar(drawn, ax, with_unit("", unit).strip(), ticks=ticks, beside=False)
     _circle(ax, sources, result)
+    _show_used(ax, result)
     ax.set_title(TITLES[kind] if in_sigma or kind != "residual" else "residual")
     ax.set_xlabel("x [pix]")
     ax.set_ylabel("y [pix]")
@@ -96,6 +97,17 @@ def image_stretch(result: ImageFitResult) -> Stretch:
 def _extent(result: ImageFitResult, shown: AnyArray) -> tuple[float, float, float, float]:
     oy, ox = result.origin
     return (ox - 0.5, ox + shown.shape[1] - 0.5, oy - 0.5, oy + shown.shape[0] - 0.5)
+
+
+def _show_used(ax: Any, result: ImageFitResult) -> None:
+    """Limit the axes to the pixels that took part, with a rim: a reference may cover a small part of the image."""
+    oy, ox = result.origin
+    for axis, first, setter in ((1, oy, ax.set_ylim), (0, ox, ax.set_xlim)):
+        used = np.flatnonzero(result.good.any(axis=axis))
+        if used.size:
+            rim = max(3.0, 0.03 * (used[-1] - used[0]))
+            low, high = max(used[0] - rim, 0) + first - 0.5, min(used[-1] + rim + 1, result.good.shape[1 - axis]) + first - 0.5
+            setter(low, high)
 
 
 def _spread(values: AnyArray) -> float:
