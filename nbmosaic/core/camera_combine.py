@@ -171,7 +171,7 @@ class PieceCombiner:
         return CombinedBand(data=data, mask=mask, variance=noise if self._variance else None, n_good=int(filled))
 
 
-def mask_codes(values: AnyArray, data: Float32Array, *, blank_outside: bool) -> AnyArray:
+def mask_codes(values: AnyArray, data: Float32Array, *, blank: float | None) -> AnyArray:
     """Turn an interpolated mask into IRAF's codes: 0 good, 1 touched by a bad pixel, 2 mostly out of bounds.
 
     Parameters
@@ -179,9 +179,9 @@ def mask_codes(values: AnyArray, data: Float32Array, *, blank_outside: bool) -> 
     values : ndarray of uint16, shape (ny, nx)
         Interpolation of a mask of 10000 where pixels are bad and 20000 beyond the piece.
     data : ndarray of float32, shape (ny, nx)
-        Values of the piece; NaN is written where the code is 2, if `blank_outside`.
-    blank_outside : bool
-        See `data`.
+        Values of the piece; `blank` is written where the code is 2.
+    blank : float, optional
+        See `data`; None leaves the values.
 
     Returns
     -------
@@ -195,11 +195,11 @@ def mask_codes(values: AnyArray, data: Float32Array, *, blank_outside: bool) -> 
 
     Examples
     --------
-    >>> mask_codes(np.array([[0, 1, 10000, 20000]], np.uint16), np.zeros((1, 4), np.float32), blank_outside=False).tolist()
+    >>> mask_codes(np.array([[0, 1, 10000, 20000]], np.uint16), np.zeros((1, 4), np.float32), blank=None).tolist()
     [[0, 1, 1, 2]]
     """
     codes = np.empty(values.shape, np.uint8)
-    code_rows(values, data, int(blank_outside), codes)
+    code_rows(values, data, int(blank is not None), np.float32(0.0 if blank is None else blank), codes)
     return codes
 
 
@@ -294,7 +294,7 @@ def warmup() -> None:
     box = PixelBox(0, 2, 0, 3)
     values, data = np.zeros(box.shape, np.uint16), np.zeros(box.shape, np.float32)
     limits = np.zeros((2, 2), np.int64)
-    flags = mask_codes(values, data, blank_outside=True)
+    flags = mask_codes(values, data, blank=np.nan)
     for spread in (None, values):
         mask_bits(values, spread, box.shape)
     for variance in (None, data):

@@ -96,7 +96,9 @@ def paste_rows(data: Float32Array, flags: AnyArray, out: Float32Array, mask: Any
 
 
 @njit(cache=True, nogil=True)
-def code_rows(values: AnyArray, data: Float32Array, blank_outside: int, codes: AnyArray) -> None:  # pragma: no cover - compiled
+def code_rows(
+    values: AnyArray, data: Float32Array, blank_outside: int, blank: np.float32, codes: AnyArray
+) -> None:  # pragma: no cover - compiled
     """Codes ``int(value / 10010 + 1)`` (0 where the value is 0) of interpolated masks; blanks the data of code 2."""
     for j in range(values.shape[0]):
         for i in range(values.shape[1]):
@@ -105,7 +107,7 @@ def code_rows(values: AnyArray, data: Float32Array, blank_outside: int, codes: A
         if blank_outside:
             for i in range(values.shape[1]):
                 if codes[j, i] == 2:
-                    data[j, i] = np.nan
+                    data[j, i] = blank
 
 
 @njit(cache=True, nogil=True)

@@ -245,10 +245,8 @@ def _stream_image(
         for one in placed:
             if tell is not None:
                 tell(one)
-            done = resample_one(one, options.pieces, buffers, measure=False)
+            done = resample_one(one, options.pieces, buffers, measure=False, blank=blank)
             data = done.frame.data
-            if options.pieces.form == "blanked":
-                data[np.isnan(data)] = blank
             row, column = one.box.ymin - box.ymin, one.box.xmin - box.xmin
             image.write_box(row, column, data)
             if mask is not None:

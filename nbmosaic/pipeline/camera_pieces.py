@@ -306,8 +306,13 @@ class PieceBuffers:
         self.pixels, self.mask, self.zones, self.data = Workspace(), Workspace(), Workspace(), Workspace()
 
 
-def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers, *, measure: bool = True) -> Resampled:
-    """Resample a piece; the arrays hold until the buffers are used again. With `measure` its noise gain and valid pixels are found."""
+def resample_one(
+    placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers, *, measure: bool = True, blank: float = np.nan
+) -> Resampled:
+    """Resample a piece; the arrays hold until the buffers are used again.
+
+    With `measure` its noise gain and valid pixels are found. `blank` is what the form ``blanked`` writes beyond the piece.
+    """
     from nbmosaic.core.camera_combine import mask_codes
     from nbmosaic.core.geometry.sampled_map import sampled_area
     from nbmosaic.core.resampling.piece_noise import piece_noise_gain
@@ -350,7 +355,7 @@ def resample_one(placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffe
             workspace=buffers.mask,
         )
         if options.form != "values":
-            mask = mask_codes(mask, done.data, blank_outside=options.form == "blanked")
+            mask = mask_codes(mask, done.data, blank=blank if options.form == "blanked" else None)
     frame = ProjectedFrame(
         box=done.box,
         data=done.data,

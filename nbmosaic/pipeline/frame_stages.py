@@ -143,7 +143,8 @@ def header(
     north_up : bool
         North up (the pole of `system`), or the rotation with the smallest area.
     rotation : float, optional
-        Position angle of the grid's y axis in degrees, east of north; overrides `north_up`.
+        Rotation of the grid in degrees, in the sense of CROTA2 and of Montage: the y axis lies at position angle (east of north) minus `rotation`.
+        Overrides `north_up`.
     pad : float
         Empty margin on every side, as a fraction of the larger axis.
     pad_pix : int

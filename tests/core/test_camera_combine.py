@@ -82,7 +82,7 @@ def test_last_wins() -> None:
 def test_codes_and_bits() -> None:
     values = np.array([[0, 1, 5000, 10009, 10010, 20019, 20020, 31000]], np.uint16)
     data = np.arange(8, dtype=np.float32)[None]
-    codes = mask_codes(values, data, blank_outside=True)
+    codes = mask_codes(values, data, blank=np.nan)
     expected = np.where(values < 1, 0, (values / 10010 + 1).astype(int))
     np.testing.assert_array_equal(codes, expected)
     np.testing.assert_array_equal(np.isnan(data), expected == 2)

@@ -14,6 +14,7 @@ from support.shared import shared_path
 import nbmosaic
 from nbmosaic.errors import ConfigError, EmptyMosaicError, FormatError, InputError, SkippedFrameWarning
 from nbmosaic.pipeline.camera import mscimage
+from nbmosaic.pipeline.frame_stages import header
 
 CENTRE = (150.1, 22.3)
 
@@ -180,6 +181,16 @@ def test_given_grids(tmp_path: Path) -> None:
     assert turned.wcs.wcs.crval.tolist() == [150.0, 22.0]
     dx, dy, _ = measured(turned, type(sky)(sky.ra, sky.dec, sky.flux, sky.sigma * 0.5 / 0.6), 100.0)
     assert np.abs(np.concatenate([dx, dy])).max() < 0.005
+
+
+@pytest.mark.parametrize("rotation", [30.0, -75.0])
+def test_rotation_is_that_of_crota2(tmp_path: Path, rotation: float) -> None:
+    path = expose(tmp_path / "a.fits", make_sky(CENTRE), CENTRE)
+    for wcs in (mscimage(path, rotation=rotation).wcs, header(mscimage(path), rotation=rotation).wcs):
+        x, y = wcs.wcs.crpix - 1
+        low, high = wcs.pixel_to_world(x, y), wcs.pixel_to_world(x, y + 1)
+        angle = low.position_angle(high).deg
+        assert (angle + rotation + 180.0) % 360.0 == pytest.approx(180.0, abs=1e-4)
 
 
 def test_bands_and_files_change_nothing(tmp_path: Path) -> None:

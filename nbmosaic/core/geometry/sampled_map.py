@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nbmosaic._types import FloatArray
-from nbmosaic.core.geometry.fitted_map import derivatives, evaluate
-from nbmosaic.core.geometry.pixmap import MapPatch, PixelMap
+from nbmosaic.core.geometry.fitted_map import derivatives, evaluate, pixel_map
+from nbmosaic.core.geometry.pixmap import PixelMap
 from nbmosaic.types.box import PixelBox
 from nbmosaic.types.camera import FittedMap
 
@@ -14,7 +14,7 @@ __all__ = ["sampled_area", "sampled_map"]
 
 
 def sampled_map(fitted: FittedMap, box: PixelBox, step: int, *, tolerance_pix: float = 2e-4) -> PixelMap | None:
-    """Table of a fitted map as it comes out of linear interpolation between samples.
+    """Fitted map as it comes out of linear interpolation between samples.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def sampled_map(fitted: FittedMap, box: PixelBox, step: int, *, tolerance_pix: f
     -------
     PixelMap or None
         None where interpolation changes the map by less than `tolerance_pix` (an eighth of the second difference of the samples), or where the box is too
-        small to be sampled: the map itself will do then, and takes no table.
+        small to be sampled: the map itself will do then, and is read faster.
 
     Examples
     --------
@@ -46,9 +46,7 @@ def sampled_map(fitted: FittedMap, box: PixelBox, step: int, *, tolerance_pix: f
     y, x = lattice
     if _bend(fitted, y, x) / 8.0 < tolerance_pix:
         return None
-    v, u = evaluate(fitted, y[:, None], x[None, :])
-    patch = MapPatch(box=box, table_u=_between(u, box), table_v=_between(v, box))
-    return PixelMap(box=box, offset=0.0, patches=(patch,), error_pix=0.0)
+    return pixel_map(fitted, box, sample=step)
 
 
 def sampled_area(fitted: FittedMap, box: PixelBox, step: int) -> FloatArray | None:
