@@ -107,17 +107,20 @@ class Panel:
         except Exception as error:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
             return f"{type(error).__name__}: {error}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live panel, and beside it text and a picture for where no widgets run (saved notebooks, exports, GitHub)."""
         bundle: dict[str, Any] = {"text/plain": repr(self)}
+        words: dict[str, Any] = {}
         try:
             picture = self._static()
             bundle |= {"text/html": str(fragment(image_tag(picture.png, picture.alt), fallback=picture.alt)), "image/png": picture.png}
+            words["image/png"] = {"alt": picture.alt}
         except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
             bundle["text/html"] = f"<pre>{escape(repr(self))}</pre>"
         if not self._closed and _has_front_end():
             bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        return {name: data for name, data in bundle.items() if (not include or name in include) and name not in (exclude or ())}
+        wanted = {name: data for name, data in bundle.items() if (not include or name in include) and name not in (exclude or ())}
+        return wanted, {name: found for name, found in words.items() if name in wanted}
 
 
 def _tree(widget: Any) -> list[Any]:

@@ -47,7 +47,8 @@ def checked_panel(live_widgets):
                 assert getattr(widget, "tooltip", None) or getattr(widget, "tooltips", None), widget
             if type(widget).__name__ == "HTML":
                 assert evil not in widget.value
-        bundle = panel._repr_mimebundle_()
+        bundle, words = panel._repr_mimebundle_()
+        assert words["image/png"]["alt"].strip()
         assert set(bundle) == {"text/plain", "text/html", "image/png"}  # no kernel, no live widget
         assert bundle["image/png"].startswith(b"\x89PNG")
         assert evil not in bundle["text/html"]

@@ -251,13 +251,13 @@ def test_names_show_as_text(panel):
     panel.change(colours=(2, 2, 2))
     shown = "".join(widget.value for widget in tree(panel.widget) if type(widget).__name__ == "HTML")
     assert EVIL not in shown
-    bundle = panel._repr_mimebundle_()
+    bundle, _ = panel._repr_mimebundle_()
     assert EVIL not in bundle["text/html"]
     assert EVIL in bundle["text/plain"]
 
 
 def test_the_static_form(panel):
-    bundle = panel._repr_mimebundle_()
+    bundle, _ = panel._repr_mimebundle_()
     assert bundle["image/png"] == panel.value.png()
     assert set(bundle) == {"text/plain", "text/html", "image/png"}  # no kernel, no live widget
     assert repr(panel).startswith("<ViewerPanel: one, 120 x 90 px")
