@@ -10,6 +10,7 @@ from nbmosaic.pipeline.camera_files import save_exposures
 from nbmosaic.pipeline.camera_product import MosaicExposure
 from nbmosaic.pipeline.products import Frames, Grid, Mosaic, Product, Table
 from nbmosaic.pipeline.quicklook import Picture
+from nbmosaic.pipeline.regridding import ReducedImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,8 @@ def save_product(product: Product, path: str, *, overwrite: bool) -> Product:
     name = target.name.lower()
     if isinstance(product, MosaicExposure) and name.endswith(IMAGE_SUFFIXES):
         save_exposures(product, str(path), overwrite=overwrite)
+    elif isinstance(product, ReducedImage) and name.endswith((*IMAGE_SUFFIXES, ".fits.gz")):
+        product.save(target, overwrite=overwrite)
     elif name.endswith(IMAGE_SUFFIXES):
         _save_mosaic(_as_mosaic(product, path), target, overwrite=overwrite)
     elif name.endswith(TABLE_SUFFIXES):

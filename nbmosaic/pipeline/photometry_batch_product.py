@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -167,6 +167,12 @@ class PhotometryBatch(Product):
     def summary(self, header: bool = True) -> str:  # noqa: FBT001, FBT002 - imphot's signature
         """A line a fit, as imphot writes them, under one heading."""
         return "\n".join(fit.summary(header and number == 0) for number, fit in enumerate(self.fits))
+
+    def pictures(self) -> Mapping[str, Callable[[], tuple[Any, str]]]:
+        """FWHM against file."""
+        from nbmosaic.pipeline.photometry_html import draw_batch
+
+        return {"fwhm": lambda: draw_batch(self)}
 
     def plot(self, ax: Any = None) -> Any:
         """Draw FWHM with errors against file; returns Axes."""

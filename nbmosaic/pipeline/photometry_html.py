@@ -22,6 +22,9 @@ __all__ = [
     "batch_html",
     "cube_html",
     "draw_batch",
+    "draw_cube",
+    "draw_fit",
+    "draw_image",
     "draw_image_fit",
     "draw_star_fit",
     "fit_html",
@@ -66,7 +69,8 @@ def draw_star_fit(fit: StarPhotometry, *, figure: Any = None) -> tuple[Any, str]
     return plot_star_fit(fit.result, figure=figure), alt_text_star_fit(fit.result)
 
 
-def _draw(fit: Photometry) -> tuple[Any, str]:
+def draw_fit(fit: Photometry) -> tuple[Any, str]:
+    """Draw a fit of either kind; returns the axes and what they show in words."""
     from nbmosaic.pipeline.photometry_products import ImagePhotometry, StarPhotometry
 
     if isinstance(fit, ImagePhotometry):
@@ -146,7 +150,7 @@ def fit_html(fit: Photometry) -> str:
     from nbmosaic.views.markup import join
 
     try:
-        picture = join(note_html(_misfit_note(fit)), image_tag(*remembered_picture(fit, lambda: _draw(fit))))
+        picture = join(note_html(_misfit_note(fit)), image_tag(*remembered_picture(fit, lambda: draw_fit(fit))))
     except Exception as error:  # noqa: BLE001 - a repr must not raise, and the numbers are still good
         picture = note_html(f"no picture: {error}")
     return product_html(shown(fit), _notes(fit), picture)
@@ -158,7 +162,7 @@ def pair_html(pair: ImageAndStarPhotometry) -> str:
 
     try:
         parts = [
-            details_html(f"{name} fit", _notes(fit), image_tag(*remembered_picture(fit, lambda fit=fit: _draw(fit))))  # type: ignore[misc]
+            details_html(f"{name} fit", _notes(fit), image_tag(*remembered_picture(fit, lambda fit=fit: draw_fit(fit))))  # type: ignore[misc]
             for name, fit in (("image", pair.image), ("star", pair.star))
         ]
         return product_html(shown(pair), *parts)
@@ -166,17 +170,22 @@ def pair_html(pair: ImageAndStarPhotometry) -> str:
         return preformatted(repr(pair))
 
 
+def draw_image(image: ReducedImage) -> tuple[Any, str]:
+    """Draw an image; returns the axes and what they show in words."""
+    from nbmosaic.views.alt_text import alt_text_mosaic
+
+    blank = float(image.mask.mean()) if image.mask.size else 1.0
+    return image.plot(), alt_text_mosaic(image.shape, blank_fraction=blank, what=f"image {image.name}".strip())
+
+
 def image_html(image: ReducedImage) -> str:
     """Numbers, notes and picture of an image."""
-    from nbmosaic.views.alt_text import alt_text_mosaic
     from nbmosaic.views.html import image_tag, note_html
 
-    def draw() -> tuple[Any, str]:
-        blank = float(image.mask.mean()) if image.mask.size else 1.0
-        return image.plot(), alt_text_mosaic(image.shape, blank_fraction=blank, what=f"image {image.name}".strip())
-
     try:
-        return product_html(image, *map(note_html, image.notes), image_tag(*remembered_picture(image, draw, width=480)))
+        return product_html(
+            image, *map(note_html, image.notes), image_tag(*remembered_picture(image, lambda: draw_image(image), width=480))
+        )
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(image))
 
@@ -217,13 +226,19 @@ def batch_html(batch: PhotometryBatch) -> str:
         return preformatted(repr(batch))
 
 
+def draw_cube(cube: CubePsf) -> tuple[Any, str]:
+    """Draw FWHM and beta against wavelength; returns the axes and what they show in words."""
+    from nbmosaic.views.psf_alt_text import alt_text_wavelength_psf
+
+    return cube.plot(), alt_text_wavelength_psf(cube.psf)
+
+
 def cube_html(cube: CubePsf) -> str:
     """Table, notes, and FWHM and beta against wavelength."""
     from nbmosaic.views.html import image_tag, note_html
-    from nbmosaic.views.psf_alt_text import alt_text_wavelength_psf
 
     try:
-        picture = image_tag(*remembered_picture(cube, lambda: (cube.plot(), alt_text_wavelength_psf(cube.psf)), width=PICTURE_WIDTH))
+        picture = image_tag(*remembered_picture(cube, lambda: draw_cube(cube), width=PICTURE_WIDTH))
         return product_html(cube, *map(note_html, cube.notes), picture)
     except Exception:  # noqa: BLE001 - a repr must not raise: a notebook cell would fail
         return preformatted(repr(cube))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -265,6 +265,13 @@ class Photometry(Product):
 
     def __str__(self) -> str:
         return self.report
+
+    def pictures(self) -> Mapping[str, Callable[[], tuple[Any, str]]]:
+        """The fit, and the errors of every two parameters."""
+        from nbmosaic.pipeline.photometry_html import draw_fit
+
+        words = f"joint errors of the parameters of the {self.word} fit of {self.name or 'an image'}"
+        return {"fit": lambda: draw_fit(self), "errors": lambda: (self.plot_covariance(), words)}
 
     def plot_covariance(self, *, figure: Any = None) -> Any:
         """Draw the covariance of every two fitted parameters as ellipses; returns the axes."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,10 @@ class Product:
     @property
     def column_units(self) -> Mapping[str, str]:
         """Units of columns of the table, shown under their headings."""
+        return MappingProxyType({})
+
+    def pictures(self) -> Mapping[str, Callable[[], tuple[Any, str]]]:
+        """Pictures of the product by name, the best first: functions that draw one, and give its axes and what it shows in words."""
         return MappingProxyType({})
 
     def __repr__(self) -> str:

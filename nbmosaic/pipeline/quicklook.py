@@ -342,7 +342,7 @@ def _kinds(product: Product) -> dict[str, Callable[[], Drawing]]:
         return {"footprints": lambda: _footprints(product.frames), "coverage": lambda: _depth(product)}
     if isinstance(product, Overlaps):
         return {"network": lambda: _differences(product)}
-    return {}
+    return dict(product.pictures())
 
 
 def _background_kinds(background: Background) -> dict[str, Callable[[], Drawing]]:

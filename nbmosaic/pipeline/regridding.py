@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -110,6 +111,12 @@ class ReducedImage(Product):
         if self.variance is not None and good.any():
             rows.append(("median standard deviation", float(np.sqrt(np.nanmedian(self.variance[good]))), self.unit))
         return pd.DataFrame(rows, columns=["quantity", "value", "unit"], dtype=object)  # counts stay whole
+
+    def pictures(self) -> Mapping[str, Callable[[], tuple[Any, str]]]:
+        """The image."""
+        from nbmosaic.pipeline.photometry_html import draw_image
+
+        return {"image": lambda: draw_image(self)}
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Picture with sky coordinates; returns Axes."""

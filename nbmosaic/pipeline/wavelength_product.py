@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -170,6 +170,12 @@ class CubePsf(Product):
         else:
             raise InputError("the cube is not in a file: it cannot be copied", hint="write the cards to a text file, or take .cards")
         return self
+
+    def pictures(self) -> Mapping[str, Callable[[], tuple[Any, str]]]:
+        """FWHM and beta against wavelength."""
+        from nbmosaic.pipeline.photometry_html import draw_cube
+
+        return {"wavelength": lambda: draw_cube(self)}
 
     def plot(self, *, figure: Any = None) -> Any:
         """Draw FWHM and beta of the bands, and the polynomials, against wavelength; returns the two axes."""

@@ -70,3 +70,14 @@ def test_mistakes_are_short(shell, capsys):
     result = shell.run_cell("%psf image ref.fits night_1.fits --fix-betas 2.8")
     assert isinstance(result.error_in_exec, CellError)
     assert "fix-beta" in str(result.error_in_exec)
+
+
+def test_a_cell_that_regrids_shows_and_saves(shell, files, tmp_path):
+    cell = f"%%mosaic seen\nregrid wide.fits night_1.fits\nsave {tmp_path}/on_grid.fits\nshow as picture\n"
+    names = run(shell, cell)
+    assert (tmp_path / "on_grid.fits").exists()
+    assert "image wide 80 x 80 px" in names["picture"].alt
+    names = run(shell, "%%mosaic fitted\nfit_image_photometry ref.fits night_1.fits\nshow --kind errors as picture\n")
+    assert "joint errors" in names["picture"].alt
+    names = run(shell, "%%mosaic fitted\nfit_photometry_batch ref.fits night_*.fits --jobs 1\nshow as picture\n")
+    assert names["picture"].alt.startswith("fwhm of 2 files by image fits")
