@@ -10,7 +10,7 @@ The star of the field is near the edge of the cut (0.6 arcsec), and it has moved
     two brightest ask for offsets that differ by 26 +- 4 mas and for scales that differ by 8 %. A centre redder than the rest (simulated: sizes 10 %
     smaller in the wide band) raises beta by 0.3 to 0.6 and lowers the FWHM by 0.02 arcsec.
   - *The wings of the reference are not known.* The cut ends 0.6 arcsec from its star. The more light they are given, the lower beta (4.55, 3.95, 3.55 for
-    hst_beta 1.6, 1.5, 1.4 with hst_fwhm 0.085, 0.123, 0.123) and the smaller the residuals.
+    hst_beta 1.6, 1.5, 1.4 with hst_fwhm 0.085, 0.123, 0.123). The residuals are nearly the same (rms 0.030 to 0.031) and do not decide.
   Which part is whose cannot be told from these two images.
 * The scale is 142.0 +- 1.2 and 132.9 +- 3.2: a star has a colour, too, and part of the light of its wings lies beyond the cut.
 """
@@ -96,11 +96,11 @@ def test_galaxies_do_not_agree_with_one_another() -> None:
     assert abs(1 / galaxies().beta.value - 1 / star().beta.value) < 3.0 * np.hypot(spread, star().beta.stderr / star().beta.value ** 2)
 
 
-def test_wider_wings_of_the_reference_lower_beta_and_the_residuals() -> None:
+def test_wider_wings_of_the_reference_lower_beta_and_residuals_do_not_decide() -> None:
     found = [galaxies(0.123, beta) for beta in (2.34, 1.6, 1.5, 1.4)]
     betas = [fit.beta.value for fit in found]
     assert betas == sorted(betas, reverse=True)
     assert betas[0] > 5.0
     assert betas[-1] < 3.8
-    rms = [fit.rms_error for fit in found[1:]]
-    assert rms == sorted(rms, reverse=True)
+    rms = [fit.rms_error for fit in found]
+    assert np.ptp(rms) < 0.05 * np.mean(rms)
