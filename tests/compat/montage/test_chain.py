@@ -48,7 +48,7 @@ def run_face(theirs: MontageRun, folder: Path) -> Path:
     return folder
 
 
-SETS = [pytest.param("golden", marks=pytest.mark.slow), "2mass_steps", pytest.param("2mass_m42_small", marks=pytest.mark.slow)]
+SETS = ["2mass_steps", *(pytest.param(name, marks=pytest.mark.slow) for name in ("golden", "2mass_m42_small", "2mass_m42"))]
 
 
 @pytest.fixture(scope="module", params=SETS)
