@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.errors import ConfigError, EmptyMosaicError
+from nbmosaic.pipeline.camera_canvas import can_merge
 from nbmosaic.pipeline.camera_combining import CombineOptions, combine_pieces
 from nbmosaic.pipeline.camera_pieces import PieceBuffers, PieceOptions, PlacedPiece, resample_one
 from nbmosaic.pipeline.camera_run import KEPT_FRACTION, exposure_cards, outline_limits, place_exposure, resample_pieces
@@ -159,6 +160,11 @@ def write_exposure(
     budget = int(KEPT_FRACTION * execution.max_memory)
     store = PieceStore(execution.scratch_folder(), budget=budget)
     try:
+        if options.layout == "image" and options.combine.rule == "mean" and can_merge([one.box for one in placed]):
+            _merge_image(
+                exposure, placed, store, plane, box, (image, mask.format("")), options, tell=tell, created=created, overwrite=overwrite
+            )
+            return placed
         infos = resample_pieces(placed, options.pieces, store, PieceBuffers(), tell=tell)
         if created is not None and exposure.mosaic:
             created()
@@ -253,6 +259,33 @@ def _stream_image(
                 mask.write_box(row, column, done.mask != 0 if options.plain_mask else done.mask)
 
 
+def _merge_image(
+    exposure: Exposure,
+    placed: Sequence[PlacedPiece],
+    store: PieceStore,
+    plane: WCS,
+    box: PixelBox,
+    paths: tuple[str, str],
+    options: ImageOptions,
+    *,
+    tell: Callable[[PlacedPiece], None] | None,
+    created: Callable[[], None] | None,
+    overwrite: bool,
+) -> None:
+    """Merge pieces whose rectangles overlap one by one, then write."""
+    canvas = store.canvas(0, box, prefer_clean=False)
+    try:
+        resample_pieces(placed, options.pieces, canvas, PieceBuffers(), tell=tell)
+        if created is not None and exposure.mosaic:
+            created()
+        with _sinks(exposure, len(placed), plane, box, paths, options, overwrite=overwrite) as sinks:
+            for row, rows, *_ in canvas.finish(outline_limits(placed, box), blank=options.combine.blank):
+                for sink in sinks:
+                    sink.write(row, rows.state, data=rows.data)
+    finally:
+        canvas.close()
+
+
 def _write_image(
     exposure: Exposure,
     placed: Sequence[PlacedPiece],
@@ -265,18 +298,27 @@ def _write_image(
     *,
     overwrite: bool,
 ) -> None:
+    with _sinks(exposure, len(placed), plane, box, paths, options, overwrite=overwrite) as sinks:
+        combine_pieces(infos, store, box, outline_limits(placed, box), sinks, options=options.combine)
+
+
+@contextmanager
+def _sinks(
+    exposure: Exposure, n_pieces: int, plane: WCS, box: PixelBox, paths: tuple[str, str], options: ImageOptions, *, overwrite: bool
+) -> Iterator[list[_ImageSink | _MaskSink]]:
+    """The files of an image and its mask, open for rows."""
     from nbmosaic.core.geometry.grid import crop_grid
     from nbmosaic.io.fits_write import MosaicWriter
 
     grid = crop_grid(MosaicGrid(plane, box.shape), box)
-    cards, lines = _image_cards(exposure, len(placed), options)
+    cards, lines = _image_cards(exposure, n_pieces, options)
     with ExitStack() as stack:
         writer = stack.enter_context(MosaicWriter(paths[0], grid, cards=cards, lines=lines, overwrite=overwrite, spare_cards=0))
         sinks: list[_ImageSink | _MaskSink] = [_ImageSink(writer)]
         if options.masks:
             masks = MosaicWriter(paths[1], grid, dtypes={"data": _mask_kind(options)}, overwrite=overwrite, spare_cards=0)
             sinks.append(_MaskSink(stack.enter_context(masks), plain=options.plain_mask))
-        combine_pieces(infos, store, box, outline_limits(placed, box), sinks, options=options.combine)
+        yield sinks
 
 
 def _write_mef(

@@ -120,7 +120,7 @@ class PieceStore(FrameStore):
         self._masks[index] = (box, mask_dtype)
         return RowWriter(files=(frame_path(self.folder, index), _mask_path(self.folder, index)), shape=box.shape, planes=planes)
 
-    def canvas(self, index: int, box: PixelBox) -> Canvas:
+    def canvas(self, index: int, box: PixelBox, *, prefer_clean: bool = True) -> Canvas:
         """Begin an exposure that pieces are merged into; `know` it when it is done."""
 
         def start(planes: tuple[str, ...]) -> MemoryRows | FileRows:
@@ -133,7 +133,7 @@ class PieceStore(FrameStore):
             self._masks[index] = (box, np.dtype(np.uint8))
             return FileRows(frame_path(self.folder, index), _mask_path(self.folder, index), box.shape, planes, _full)
 
-        return Canvas(box, start)
+        return Canvas(box, start, prefer_clean=prefer_clean)
 
     def rests_on(self, files: Iterable[tuple[str, tuple[int, int]]]) -> None:
         """Note files that the pixels were made of, with their size and time of change."""

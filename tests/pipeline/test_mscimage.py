@@ -111,6 +111,23 @@ def test_bad_pixels_by_choice(tmp_path: Path) -> None:
         assert np.isfinite(product.data[(product.mask & 1) != 0]).any()
 
 
+def test_masks_may_be_compressed(tmp_path: Path) -> None:
+    path = expose(tmp_path / "a.fits", make_sky(CENTRE), CENTRE, bad=60)
+    plain = mscimage(path)
+    with fits.open(tmp_path / "a_bpm.fits") as hdus:
+        packed = [
+            fits.PrimaryHDU(),
+            *(fits.CompImageHDU(hdu.data.astype(np.int16), name=hdu.name, compression_type="PLIO_1") for hdu in hdus[1:]),
+        ]
+        fits.HDUList(packed).writeto(tmp_path / "packed.fits")
+    (tmp_path / "a_bpm.fits").unlink()
+    (tmp_path / "packed.fits").rename(tmp_path / "a_bpm.fits")
+    product = mscimage(path)
+    assert (product.mask & 1).any()
+    np.testing.assert_array_equal(product.mask, plain.mask)
+    np.testing.assert_array_equal(product.data, plain.data)
+
+
 def test_integers_are_not_truncated(tmp_path: Path) -> None:
     sky = make_sky(CENTRE, n=0)
     product = mscimage(expose(tmp_path / "a.fits", sky, CENTRE, dtype=np.int16, noise=3.0), interpolant="linear")

@@ -16,6 +16,37 @@ from nbmosaic.compat.mscred import mscimage
 ROOT = Path(os.environ.get("NBMOSAIC_SHARED", Path(__file__).resolve().parents[4] / "shared")) / "golden/mscimage"
 CASES = golden_cases(ROOT) if ROOT.exists() else {}
 IMAGES = [name for name, case in CASES.items() if case.store in {"full", "crop"}]
+QUICK = {
+    *(
+        "a_linear",
+        "a_nearest",
+        "a_poly3",
+        "a_poly5",
+        "a_spline3",
+        "a_sinc",
+        "a_lsinc",
+        "a_drizzle_p5",
+        "a_nomask",
+        "a_flux",
+        "a_match",
+        "a_parrot",
+    ),
+    *(
+        "a_trim0",
+        "a_ordmix",
+        "a_rscale",
+        "a_mlsinc",
+        "b_ref",
+        "c_linear",
+        "n_nobpm",
+        "t_tpv",
+        "e_linear",
+        "s_linear",
+        "o_linear",
+        "o_bwrap",
+    ),
+}
+"""One of each kind; the others are slow tests."""
 MEDIAN, HIGH, MASK, CORNER = 1e-3, 0.5, 5, 1e-3
 
 
@@ -49,7 +80,9 @@ def test_there_are_cases(folder: Path) -> None:
     assert len(CASES) > 65
 
 
-@pytest.mark.parametrize("name", [name for name in IMAGES if name != "a_trim0_const"])
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in IMAGES if name != "a_trim0_const"]
+)
 def test_image_and_mask(name: str, folder: Path, tmp_path: Path) -> None:
     case = CASES[name]
     made = make(case, folder, tmp_path)
