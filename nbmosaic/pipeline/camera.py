@@ -83,7 +83,7 @@ def mscimage(
     scale : float, optional
         Pixel scale in arcsec.
     rotation : float, optional
-        Rotation of the plane in degrees, as CROTA2.
+        Rotation of the plane in degrees, in the sense of CROTA2: the y axis lies at position angle (east of north) minus `rotation`.
     interpolant : str
         Kernel: ``nearest``, ``linear``, ``poly3``, ``poly5``, ``spline3``, ``sinc``, ``lsinc``, ``drizzle``, with parameters as in ``sinc17``,
         ``lsinc15[20]``, ``drizzle[0.5]``.

@@ -81,7 +81,8 @@ def mscimage(
     ra, dec : float, optional
         Centre for `wcssource` "parameters": right ascension in hours, declination in degrees.
     scale, rotation : float, optional
-        Pixel scale in arcsec and rotation in degrees for `wcssource` "parameters".
+        Pixel scale in arcsec and rotation in degrees for `wcssource` "parameters". The rotation has IRAF's sense, that of CROTA2: columns run up to
+        position angle (east of north) minus `rotation`.
     blank : float
         Value where there is no data.
     interpolant : str
