@@ -16,15 +16,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 FLAGS = (
@@ -89,6 +91,7 @@ class Visit:
         self.page.on("console", lambda message: self.problems.append(f"console: {message.text}") if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
         self.page.on("requestfailed", lambda request: self.problems.append(f"request: {request.url} {request.failure}"))
+        self.page.on("response", lambda answer: self.problems.append(f"answer: {answer.status} {answer.url}") if answer.status >= 400 else None)
 
     def open(self, name: str) -> None:
         """Open a notebook and wait for its kernel."""
@@ -101,6 +104,29 @@ class Visit:
     def command(self, name: str, **arguments: object) -> None:
         """Carry out a command of JupyterLab and wait for its end."""
         self.page.evaluate("([name, arguments]) => window.jupyterapp.commands.execute(name, arguments)", [name, arguments])
+
+    def run_all(self) -> None:
+        """Run all cells of the notebook and wait for the last."""
+        self.command("notebook:run-all-cells")
+
+    def saved(self, name: str) -> Any:
+        """Save the notebook and read the file."""
+        self.command("docmanager:save")
+        return json.loads((self.lab.folder / name).read_text())
+
+    def theme(self, name: str) -> None:
+        """Change to the theme Light or Dark."""
+        from playwright.sync_api import expect
+
+        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", str(name == "Light").lower())
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
+
+    def end_kernels(self) -> None:
+        """End the kernels of all notebooks: each holds some 400 MB."""
+        address = f"{self.lab.base}/api/sessions"
+        for session in self.page.request.get(f"{address}?token={self.lab.token}").json():
+            self.page.request.delete(f"{address}/{session['id']}?token={self.lab.token}", headers={"Authorization": f"token {self.lab.token}"})
 
     def picture(self, name: str) -> None:
         """Keep what the page looks like."""
@@ -138,7 +164,25 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
         except OSError:
             time.sleep(0.1)
     state = f"ended with {server.returncode}" if server.returncode is not None else f"did not answer in {PATIENCE:.0f} s"
-    pytest.fail(f"JupyterLab {state}:\n{log.read_text()[-3000:]}", pytrace=False)
+    pytest.fail(f"the server {state}:\n{log.read_text()[-3000:]}", pytrace=False)
+
+
+@contextmanager
+def _serving(command: list[str], root: Path, address: str) -> Iterator[None]:
+    """A server that runs in the folder ``work`` of `root` until the end of the block."""
+    log = root / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=root / "work", env=_environment(root), stdout=output, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(address, server, log)
+        yield
+    finally:
+        server.terminate()  # its kernels go with it
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +205,7 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         file = root / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings))
-    folder, log = root / "work", root / "server.log"
+    folder = root / "work"
     folder.mkdir()
     port, token = _free_port(), secrets.token_hex(16)
     command = [
@@ -170,19 +214,24 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         *(f"--IdentityProvider.token={token}", "--LabApp.news_url=None", "--LabApp.extension_manager=readonly"),
         "--LabApp.expose_app_in_browser=True",  # window.jupyterapp: themes are changed by command
     ]
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=folder, env=_environment(root), stdout=output, stderr=subprocess.STDOUT)
-    try:
-        lab = Lab(f"http://127.0.0.1:{port}", token, folder)
-        _wait_for(f"{lab.base}/api?token={token}", server, log)
+    lab = Lab(f"http://127.0.0.1:{port}", token, folder)
+    with _serving(command, root, f"{lab.base}/api?token={token}"):
         yield lab
-    finally:
-        server.terminate()  # its kernels go with it
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+
+
+@pytest.fixture(scope="session")
+def voila(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the page that Voila makes of the notebook lab.ipynb."""
+    if importlib.util.find_spec("voila") is None:
+        missing("voila is not installed: pip install nbmosaic[browser]")
+    root = tmp_path_factory.mktemp("voila")
+    (root / "work").mkdir()
+    shutil.copy(NOTEBOOKS / "lab.ipynb", root / "work")
+    port = _free_port()
+    base = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", "lab.ipynb"]
+    with _serving(command, root, f"{base}/voila/static/voila.js"):
+        yield base
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nbmosaic.errors import MissingDependencyError, NbmosaicError
+from nbmosaic.notebook.panels.key_guard import key_guard
 from nbmosaic.views.html import error_html, fragment, image_tag, note_html
 from nbmosaic.views.markup import Markup, escape
 
@@ -44,7 +45,7 @@ class Panel:
             raise MissingDependencyError("panels need ipywidgets", hint="pip install ipywidgets") from error
         self._status = html_box("nbm-status")
         self._closed = False
-        self.widget: ipywidgets.VBox = ipywidgets.VBox([self._build(), self._status])
+        self.widget: ipywidgets.VBox = ipywidgets.VBox([self._build(), self._status, *key_guard()])
         self.widget.add_class("nbm-panel")
         self.widget.add_class(f"nbm-panel-{self.kind}")
 
