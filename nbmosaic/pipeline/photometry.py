@@ -54,6 +54,7 @@ def fit_image_photometry(
     noise: Noise = "auto",
     exclude_misfits: bool = False,
     misfit_sigma: float = 5.0,
+    linear_map: bool = False,
     any_unit: bool = False,
     regrid_reference: bool = False,
 ) -> ImagePhotometry:
@@ -102,6 +103,8 @@ def fit_image_photometry(
         Find sources that the reference does not predict (stars that moved, variables, saturated cores), leave them out, and fit again.
     misfit_sigma : float
         Least significance of such a source, in standard deviations.
+    linear_map : bool
+        Fit a small rotation and a small difference of plate scale, too: ``rotation_deg`` (from x to y) and ``pixel_scale_factor`` are then in the table.
     any_unit : bool
         Fit a reference of another unit as it is; the scale then holds the ratio of the units.
     regrid_reference : bool
@@ -156,6 +159,7 @@ def fit_image_photometry(
             hst_fwhm=hst_fwhm,
             hst_beta=hst_beta,
             noise=noise,
+            linear_map=linear_map,
         )
 
     request = FitRequest(kind="image", reference=reference, image=image, options=options)

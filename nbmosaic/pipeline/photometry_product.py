@@ -141,12 +141,14 @@ class Photometry(Product):
             {name: parts[name] for name in ("scale", "bg", "dx", "dy")}
             | {"dra": self.dra, "ddec": self.ddec}
             | {name: parts[name] for name in ("fwhm", "beta")}
+            | {name: one for name, one in self.result.parameters.items() if name not in parts}  # rotation and plate scale, where fitted
         )
 
     @property
     def units(self) -> Mapping[str, str]:
         """Units of the parameters; `scale` and `beta` have none."""
-        return MappingProxyType({"bg": self.result.unit} | dict.fromkeys(("dx", "dy", "dra", "ddec", "fwhm"), "arcsec"))
+        angles = dict.fromkeys(("dx", "dy", "dra", "ddec", "fwhm"), "arcsec")
+        return MappingProxyType({"bg": self.result.unit, "rotation_deg": "deg"} | angles)
 
     @property
     def flags(self) -> Mapping[str, str]:

@@ -71,6 +71,17 @@ def test_the_parameters_are_those_of_the_simulation(which, fit, star_fit):
     assert found.error is None
 
 
+def test_rotation_and_plate_scale_are_in_the_table(files, fit):
+    turned = nbmosaic.fit_image_photometry(files.path("ref"), files.images[0], linear_map=True)
+    assert list(turned.table["parameter"]) == [*NAMES, "rotation_deg", "pixel_scale_factor"]
+    assert near(turned.estimates["rotation_deg"], 0.0)
+    assert near(turned.estimates["pixel_scale_factor"], 1.0)
+    assert turned.table.set_index("parameter")["unit"]["rotation_deg"] == "deg"
+    assert "rotation_deg" in turned._repr_html_()
+    assert turned.fwhm.stderr >= 0.999 * fit.fwhm.stderr
+    assert turned.lmfit.nvarys == 6
+
+
 def test_every_kind_of_input_gives_the_same(fit, files, ref, night):
     from astropy.nddata import CCDData, VarianceUncertainty
 
