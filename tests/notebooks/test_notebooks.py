@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -33,6 +34,14 @@ def tags(cell: Any) -> list[str]:
 def test_there_are_notebooks():
     numbered = [path.name[:2] for path in NOTEBOOKS if path.name[0].isdigit()]
     assert sorted(set(numbered)) == [f"{n:02d}" for n in range(len(set(numbered)))], "tutorials are numbered from 00 without a gap"
+
+
+def test_links_between_notebooks_lead_somewhere():
+    for path in NOTEBOOKS:
+        for cell in read(path).cells:
+            if cell.cell_type == "markdown":
+                for target in re.findall(r"\]\(([^)#:]+\.ipynb)\)", cell.source):
+                    assert (FOLDER / target).is_file(), f"{path.name}: {target}"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
