@@ -232,16 +232,25 @@ def reach_mask(spectrum: ReferenceSpectrum, shape: tuple[int, int], shift: tuple
     -------
     ndarray of bool, shape (ny, nx)
     """
-    from scipy import ndimage
-
-    known = spectrum.known.astype(np.uint8)
-    for axis in (0, 1):
-        known = ndimage.minimum_filter1d(known, 2 * reach[axis] + 1, axis=axis, mode="nearest")
+    known = _all_known_near(spectrum.known, reach)
     rows, columns = (np.arange(n) + f - s for n, f, s in zip(shape, spectrum.first, shift, strict=True))
     (my, mx) = known.shape
-    out = known[np.ix_(np.clip(rows, 0, my - 1), np.clip(columns, 0, mx - 1))] == 0
+    out: BoolArray = ~known[np.ix_(np.clip(rows, 0, my - 1), np.clip(columns, 0, mx - 1))]
     out |= ((rows < 0) | (rows >= my))[:, None] | ((columns < 0) | (columns >= mx))
     return out
+
+
+def _all_known_near(known: BoolArray, reach: tuple[int, int]) -> BoolArray:
+    """Whether all of a box around a pixel is known; of a rectangle, what a reference without holes is, the two axes are enough."""
+    from scipy import ndimage
+
+    def shrunk(flags: BoolArray, half: int, axis: int) -> BoolArray:
+        return ndimage.minimum_filter1d(flags.astype(np.uint8), 2 * half + 1, axis=axis, mode="nearest").astype(bool)
+
+    rows, columns = np.asarray(known.any(axis=1)), np.asarray(known.any(axis=0))
+    if np.count_nonzero(known) == np.count_nonzero(rows) * np.count_nonzero(columns):
+        return shrunk(rows, reach[0], 0)[:, None] & shrunk(columns, reach[1], 0)
+    return shrunk(shrunk(known, reach[0], 0), reach[1], 1)
 
 
 def unknown_light(problem: PlaneProblem, x: FloatArray, scale: float) -> FloatArray:

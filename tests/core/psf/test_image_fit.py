@@ -11,7 +11,7 @@ from scipy import ndimage, optimize
 from support.psf_sky import PsfField, Seeing, SkyImages
 
 from nbmosaic.core.psf.image_fit import fit_image
-from nbmosaic.core.psf.image_fit_plane import PlaneProblem, reference_spectrum
+from nbmosaic.core.psf.image_fit_plane import PlaneProblem, _all_known_near, reference_spectrum
 from nbmosaic.core.psf.image_fit_solver import LinearBounds, _bounded_pair, solve_image_fit
 from nbmosaic.core.psf.image_fit_spectrum import SpectrumProblem, flux_outside, shifted
 from nbmosaic.errors import AlgorithmError, ConfigError, InputError, ShapeError
@@ -366,3 +366,15 @@ def test_shifted_is_a_roll_without_wrap() -> None:
                 if 0 <= y - shift[0] < 3 and 0 <= x - shift[1] < 4:
                     twin[y, x] = a[y - shift[0], x - shift[1]]
         assert np.array_equal(shifted(a, shift, fill=-1.0), twin)
+
+
+def test_the_reach_of_a_rectangle_is_that_of_any_mask() -> None:
+    """Sky known in a rectangle, with and without a hole, against the plain definition: every pixel of the box is known."""
+    rng = np.random.default_rng(4)
+    for hole in (False, True):
+        known = np.zeros((30, 40), bool)
+        known[3:27, 5:31] = True
+        known[12:14, 20] = not hole
+        found = _all_known_near(known, (2, 4))
+        for y, x in rng.integers([0, 0], [30, 40], (200, 2)).tolist():
+            assert found[y, x] == known[max(y - 2, 0) : y + 3, max(x - 4, 0) : x + 5].all()
