@@ -91,7 +91,9 @@ class Visit:
         self.page.on("console", lambda message: self.problems.append(f"console: {message.text}") if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
         self.page.on("requestfailed", lambda request: self.problems.append(f"request: {request.url} {request.failure}"))
-        self.page.on("response", lambda answer: self.problems.append(f"answer: {answer.status} {answer.url}") if answer.status >= 400 else None)
+        self.page.on(
+            "response", lambda answer: self.problems.append(f"answer: {answer.status} {answer.url}") if answer.status >= 400 else None
+        )
 
     def open(self, name: str) -> None:
         """Open a notebook and wait for its kernel."""
@@ -126,7 +128,9 @@ class Visit:
         """End the kernels of all notebooks: each holds some 400 MB."""
         address = f"{self.lab.base}/api/sessions"
         for session in self.page.request.get(f"{address}?token={self.lab.token}").json():
-            self.page.request.delete(f"{address}/{session['id']}?token={self.lab.token}", headers={"Authorization": f"token {self.lab.token}"})
+            self.page.request.delete(
+                f"{address}/{session['id']}?token={self.lab.token}", headers={"Authorization": f"token {self.lab.token}"}
+            )
 
     def picture(self, name: str) -> None:
         """Keep what the page looks like."""

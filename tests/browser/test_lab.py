@@ -19,6 +19,7 @@ CELLS = (
     "%%mosaic wrong\nimages raw\nheader\nproject --methd bilinear",  # the last one: Run All stops at an error
 )
 
+
 def notebook(*sources):
     cells = [
         {"cell_type": "code", "execution_count": None, "id": f"c{i}", "metadata": {}, "outputs": [], "source": s}
