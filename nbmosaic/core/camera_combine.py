@@ -22,11 +22,22 @@ from types import MappingProxyType
 import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
-from nbmosaic.core.camera_combine_kernels import add_rows, bit_rows, code_rows, finish_rows, paste_rows
+from nbmosaic.core.camera_combine_kernels import add_rows, bit_rows, code_rows, count_values, finish_rows, paste_rows
 from nbmosaic.errors import ConfigError
 from nbmosaic.types.box import PixelBox
 
-__all__ = ["MASK_BITS", "RULES", "CombinedBand", "PieceBand", "PieceCombiner", "hull_limits", "mask_bits", "mask_codes", "warmup"]
+__all__ = [
+    "MASK_BITS",
+    "RULES",
+    "CombinedBand",
+    "PieceBand",
+    "PieceCombiner",
+    "hull_limits",
+    "mask_bits",
+    "mask_codes",
+    "n_values",
+    "warmup",
+]
 
 MASK_BITS: Mapping[str, int] = MappingProxyType({"bad": 1, "edge": 2, "gap": 4, "outside": 8})
 """Bits of the mask of an exposure: the value rests on bad pixels, or on what was made up beyond the edge of a detector; there is no value in a gap
@@ -203,7 +214,18 @@ def mask_codes(values: AnyArray, data: Float32Array, *, blank: float | None) -> 
     return codes
 
 
-def mask_bits(zones: AnyArray | None, spread: AnyArray | None, shape: tuple[int, int]) -> AnyArray:
+def n_values(data: Float32Array) -> int:
+    """Number of pixels with a value, without a copy of the image.
+
+    Examples
+    --------
+    >>> n_values(np.array([[1, np.nan]], np.float32))
+    1
+    """
+    return int(count_values(data))
+
+
+def mask_bits(zones: AnyArray | None, spread: AnyArray | None, shape: tuple[int, int], out: AnyArray | None = None) -> AnyArray:
     """Bits of the mask of a piece (see `MASK_BITS`).
 
     Parameters
@@ -214,12 +236,15 @@ def mask_bits(zones: AnyArray | None, spread: AnyArray | None, shape: tuple[int,
         Interpolated mask of bad pixels: not 0 where they have a part in the pixel.
     shape : tuple of int
         ``(ny, nx)``.
+    out : ndarray of uint8, optional
+        Array to use.
 
     Returns
     -------
     ndarray of uint8, shape (ny, nx)
     """
-    bits = np.zeros(shape, np.uint8)
+    bits: AnyArray = np.empty(shape, np.uint8) if out is None else out
+    bits.fill(0)
     for plane, bit in ((spread, MASK_BITS["bad"]), (zones, MASK_BITS["edge"])):
         if plane is not None:
             bit_rows(plane, bit, bits)
@@ -297,6 +322,7 @@ def warmup() -> None:
     flags = mask_codes(values, data, blank=np.nan)
     for spread in (None, values):
         mask_bits(values, spread, box.shape)
+    n_values(data)
     for variance in (None, data):
         piece = PieceBand(box=box, data=data, flags=flags, variance=variance)
         PieceCombiner(2, 3, variance=variance is not None).combine(box, [piece], limits)

@@ -7,7 +7,7 @@ from numba import njit
 
 from nbmosaic._types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["add_rows", "bit_rows", "code_rows", "finish_canvas", "finish_rows", "merge_rows", "paste_rows"]
+__all__ = ["add_rows", "bit_rows", "code_rows", "count_values", "finish_canvas", "finish_rows", "merge_rows", "paste_rows"]
 
 _BAD, _EDGE, _GAP, _OUTSIDE = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
 
@@ -188,3 +188,13 @@ def finish_canvas(
                 state[j, i] = mask
                 counts[mask] += 1
     return filled
+
+
+@njit(cache=True, nogil=True)
+def count_values(data: Float32Array) -> int:  # pragma: no cover - compiled
+    """Number of values that are not NaN."""
+    found = 0
+    for j in range(data.shape[0]):
+        for i in range(data.shape[1]):
+            found += not np.isnan(data[j, i])
+    return found

@@ -313,7 +313,7 @@ def resample_one(
 
     With `measure` its noise gain and valid pixels are found. `blank` is what the form ``blanked`` writes beyond the piece.
     """
-    from nbmosaic.core.camera_combine import mask_codes
+    from nbmosaic.core.camera_combine import mask_codes, n_values
     from nbmosaic.core.geometry.sampled_map import sampled_area
     from nbmosaic.core.resampling.piece_noise import piece_noise_gain
     from nbmosaic.core.resampling.pieces import resample_mask, resample_piece
@@ -364,7 +364,7 @@ def resample_one(
         map_error_pix=placed.error_pix,
         noise_gain=piece_noise_gain(options.interpolant, placed.forward) if measure else 1.0,
     )
-    return Resampled(frame=frame, mask=mask, n_good=int(np.count_nonzero(~np.isnan(done.data))) if measure else 0)
+    return Resampled(frame=frame, mask=mask, n_good=n_values(done.data) if measure else 0)
 
 
 def _bits(bad: BoolArray, placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers) -> AnyArray:
@@ -384,4 +384,4 @@ def _bits(bad: BoolArray, placed: PlacedPiece, options: PieceOptions, buffers: P
         rim[reach : bad.shape[0] - reach, reach : bad.shape[1] - reach] = False
         nearest = Interpolant.parse("nearest")
         zones = resample_mask(rim, placed.forward, interpolant=nearest, outside=0.0, within=section, workspace=buffers.zones)
-    return mask_bits(zones, spread, placed.box.shape)
+    return mask_bits(zones, spread, placed.box.shape, buffers.data.array("bits", placed.box.shape, np.uint8))

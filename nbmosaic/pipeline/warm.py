@@ -12,6 +12,7 @@ def warm_up() -> float:
 
     A first run compiles what it needs by itself (half a minute); images and Binder call this when they are built.
     """
+    from nbmosaic.core.camera_canvas import warmup as warm_canvas
     from nbmosaic.core.camera_combine import warmup as warm_camera
     from nbmosaic.core.coadd import warmup as warm_coadd
     from nbmosaic.core.matching.planes import warmup as warm_planes
@@ -22,6 +23,7 @@ def warm_up() -> float:
     warm_resampling()
     warm_pieces()
     warm_camera()
+    warm_canvas()
     warm_planes()
     warm_coadd()
     _warm_montage()

@@ -111,13 +111,12 @@ class PieceSampler:
         minimum: float,
         within: PixelBox | None = None,
     ) -> None:
-        """Resample a padded image over the resampled plane of its good pixels, for kernels of four taps (see `has_good`)."""
+        """Resample a padded image over the resampled plane of its good pixels, which is prefiltered, for kernels of four taps (see `has_good`)."""
         from nbmosaic.core.resampling.piece_kernels import taps4_good
         from nbmosaic.core.resampling.prefilter import prefilter
 
         if self.interpolant.kind == "spline3":
             prefilter(image, 0)
-            prefilter(part, 0)
         _, tables, (before, after, centred) = self.arguments()
         window = read_only(open_window(self.shape, self.pad, before, after, centred=centred, within=within), np.float64)
         fixed, share = read_only(image, np.float32), read_only(part, np.float32)

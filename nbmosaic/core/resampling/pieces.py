@@ -156,7 +156,9 @@ class _Piece:
         excluded = replaced and bad == "exclude"
         share = None
         if excluded and kernel.has_good and self.pixels.variance is None:
-            kernel.run_good(image, self._good_plane(good), self.forward, planes.data, minimum=MINIMUM_COVERAGE, within=self.within)
+            kernel.run_good(
+                image, self._good_coefficients(good, n_bad), self.forward, planes.data, minimum=MINIMUM_COVERAGE, within=self.within
+            )
         else:
             kernel.run(image, self.forward, planes.data, within=self.within)
             share = self._share(good) if excluded else None
@@ -223,6 +225,24 @@ class _Piece:
         image[...] = good
         self.kernel.close(image, 1.0)
         return image
+
+    def _good_coefficients(self, good: AnyArray, n_bad: int) -> Float32Array:
+        """The same as the kernel reads it: for a spline as coefficients."""
+        from nbmosaic.core.resampling.prefilter import FEW, prefilter, prefilter_good
+
+        kernel = self.kernel
+        if kernel.interpolant.kind != "spline3":
+            return self._good_plane(good)
+        if n_bad > FEW * good.size:
+            plane = self._good_plane(good)
+            prefilter(plane, 0)
+            return plane
+        closed = kernel.empty("closed", np.uint8)
+        closed[...] = good
+        kernel.close(closed, 1)
+        plane = kernel.empty("plane")
+        prefilter_good(closed, plane)
+        return plane
 
     def _share(self, good: AnyArray) -> Float32Array:
         """Weight that good pixels have in each output pixel."""
@@ -318,5 +338,7 @@ def warmup() -> None:
         kernel = Interpolant.parse(text)
         for treatment in BAD_PIXELS:
             resample_piece(FramePixels(data=plane, mask=bad, weight=plane, variance=plane), forward, interpolant=kernel, bad=treatment)
+        for few in (bad, bad & (np.arange(20) == 3)):
+            resample_piece(FramePixels(data=plane, mask=few), forward, interpolant=kernel, bad="exclude", cut=True)
         resample_mask(bad, forward, interpolant=kernel)
         piece_flags(bad, forward, interpolant=kernel)

@@ -12,13 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nbmosaic._types import Float32Array
+from nbmosaic._types import AnyArray, Float32Array
 
-__all__ = ["prefilter"]
+__all__ = ["FEW", "prefilter", "prefilter_good"]
 
 POLE = np.float32(np.sqrt(3.0) - 2.0)
 GAIN = np.float32(6.0)
 HORIZON = 16  # POLE**16 = 7e-10, below the precision of float32
+REACH = 12  # POLE**13 * 3 = 1e-7: what a single sample adds to coefficients further away
+FEW = 0.01  # part of bad pixels up to which `prefilter_good` is the faster way: it costs 150 ns for each, the filter 3 ns a pixel
 BLOCK = 16  # rows done together: 64 bytes, one vector register
 
 
@@ -89,3 +91,25 @@ def prefilter(img: Float32Array, pad: int) -> None:
             row = a[y0 + b]
             for x in range(nx):
                 row[x] = block[x, b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def prefilter_good(good: AnyArray, out: Float32Array) -> None:
+    """Coefficients of an image of 1 with 0 at a few pixels: 1 less ``3 POLE**(|dx| + |dy|)`` around each of these.
+
+    Agrees with `prefilter` to 1e-6, but within some pixels of the outermost samples, where that has a spline with straight ends.
+    """
+    ny, nx = good.shape
+    stamp = np.empty((2 * REACH + 1, 2 * REACH + 1), np.float32)
+    for dy in range(-REACH, REACH + 1):
+        for dx in range(-REACH, REACH + 1):
+            stamp[dy + REACH, dx + REACH] = np.float32(3.0) * POLE ** (abs(dx) + abs(dy))
+    out[:] = np.float32(1)
+    for y in range(ny):
+        for x in range(nx):
+            if good[y, x]:
+                continue
+            for j in range(max(0, y - REACH), min(ny, y + REACH + 1)):
+                left = REACH - abs(j - y)
+                for i in range(max(0, x - left), min(nx, x + left + 1)):
+                    out[j, i] -= stamp[j - y + REACH, i - x + REACH]
