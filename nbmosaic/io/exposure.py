@@ -158,7 +158,7 @@ def find_mask(name: str, folder: str, piece: str) -> str:
     Returns
     -------
     str
-        A FITS file. For an IRAF pixel list (``.pl``, whose format is not published) a FITS file of the same name stands in.
+        A FITS file. For an IRAF pixel list (``.pl``, which is not read) a FITS file of the same name stands in.
 
     Raises
     ------

@@ -63,7 +63,7 @@ class MemoryRows:
 class FileRows:
     """Rows of an image in a file of float32 planes, one after the other, and one of uint8, the mask; zero at first.
 
-    Reads and writes, no maps of the files: a page of a map costs 3 microseconds to touch, which was half of the time of everything else.
+    Reads and writes, no maps of the files: for 8 pieces of 2048 x 4096 pixels maps took 180 000 page faults and 0.3 s more, and count as memory.
 
     Parameters
     ----------
