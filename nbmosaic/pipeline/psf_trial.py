@@ -18,7 +18,7 @@ from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.pipeline.photometry_inputs import Star, star_position
 from nbmosaic.pipeline.photometry_products import ImagePhotometry, StarPhotometry
-from nbmosaic.pipeline.psf_trial_setting import FIT_OPTIONS, FITS, Area, TrialFacts, TrialSetting, values_of
+from nbmosaic.pipeline.psf_trial_setting import FITS, Area, TrialFacts, TrialSetting, fit_option_names, values_of
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.types.fit_pictures import RadialProfile
 from nbmosaic.types.photometry import PARAMETER_NAMES, Estimate, ImageFitResult, ParameterSpec, complete_parameters
@@ -355,7 +355,7 @@ class PsfTrial:
     def fit_options(self, *, from_here: bool = False) -> dict[str, Any]:
         """Options of the fit that `run_fit` does."""
         kind, method = FITS[self.how]
-        names = FIT_OPTIONS[kind]
+        names = fit_option_names(kind)
         options = {"method": method} | {name: value for name, value in self.options.items() if name in names}
         options |= {f"fix_{name}": value for name, value in self.values.items() if name in self.fixed}
         if kind == "star" or self.area != "everywhere":

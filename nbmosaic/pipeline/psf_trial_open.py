@@ -10,7 +10,7 @@ from nbmosaic.errors import ConfigError
 from nbmosaic.pipeline.photometry_inputs import star_position
 from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, ImagePhotometry, Photometry, StarPhotometry
 from nbmosaic.pipeline.psf_trial import PsfTrial
-from nbmosaic.pipeline.psf_trial_setting import FIT_OPTIONS, FITS, Area, TrialSetting, values_of
+from nbmosaic.pipeline.psf_trial_setting import FITS, Area, TrialSetting, fit_option_names, values_of
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.types.photometry import PARAMETER_NAMES
 
@@ -78,7 +78,7 @@ def _new_trial(reference: Any, image: Any, options: dict[str, Any], how: str, va
         choose(method, ("whitened", "imphot"), option="method")
         how = "image, imphot" if method == "imphot" else "image"
     fixed = {name: options.pop(f"fix_{name}") for name in PARAMETER_NAMES if options.get(f"fix_{name}") is not None}
-    known = {*FIT_OPTIONS["image"], *FIT_OPTIONS["star"]}
+    known = fit_option_names("image") | fit_option_names("star")
     only, without, radius = options.pop("star", None), options.pop("notstar", None), options.pop("radius", None)
     word = options.get("regions")
     if only is not None and isinstance(word, str) and word.strip().lower() == "notstar":

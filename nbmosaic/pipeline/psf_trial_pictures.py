@@ -82,7 +82,7 @@ def _profile(trial: PsfTrial) -> Picture:
             QuickSeries(profile.curve_radius, profile.curve, "#222222", "PSF", "dashes"),
         ],
         x_label="radius [arcsec]",
-        y_label=plain_label(f"above background [{trial.unit}]" if trial.unit else "above background", 40),
+        y_label=plain_label(f"above background [{trial.unit}]" if trial.unit else "above background", 50),
         x_limits=(0.0, float(profile.curve_radius[-1])),
         y_limits=(low - margin, high + margin),
         size=(440, 320),

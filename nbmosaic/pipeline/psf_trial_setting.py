@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from nbmosaic.pipeline.photometry_products import Photometry
     from nbmosaic.views.look import Stretch
 
-__all__ = ["FITS", "FIT_OPTIONS", "Area", "TrialFacts", "TrialSetting", "values_of"]
+__all__ = ["FITS", "Area", "TrialFacts", "TrialSetting", "fit_option_names", "values_of"]
 
 Area = Literal["everywhere", "star", "notstar"]
 FITS: Mapping[str, tuple[Literal["image", "star"], str]] = {
@@ -30,12 +32,6 @@ FITS: Mapping[str, tuple[Literal["image", "star"], str]] = {
     "star, imphot": ("star", "imphot"),
 }
 """Kinds of fits by name: function and estimator."""
-_COMMON = ("extramask", "hst_fwhm", "hst_beta", "noise", "any_unit", "regrid_reference", "bounds")
-FIT_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "image": (*_COMMON, "regions", "segment", "margin", "taper", "exclude_misfits", "misfit_sigma", "min_scale"),
-    "star": (*_COMMON, "elliptical", "integrate"),
-}
-"""Options that are handed on to the fits, which check them."""
 _REACH = 1.6  # fwhm from sky that the reference does not know, as in the fit
 
 
@@ -193,6 +189,23 @@ class TrialSetting:
 
         data = self.pair.image_frame
         return robust_stretch(np.where(data.good, data.data, np.nan), percentiles=(0.5, 99.7))
+
+
+@functools.lru_cache(maxsize=2)
+def fit_option_names(kind: Literal["image", "star"]) -> frozenset[str]:
+    """Options that a trial hands on to a fit: all but those that it has a place of its own for.
+
+    Parameters
+    ----------
+    kind : {"image", "star"}
+        Which fit.
+    """
+    from nbmosaic.pipeline import photometry
+
+    function = photometry.fit_image_photometry if kind == "image" else photometry.fit_star_photometry
+    names = {name for name, one in inspect.signature(function).parameters.items() if one.kind is one.KEYWORD_ONLY}
+    own = {"method", "start", "star", "notstar", "radius"}
+    return frozenset(name for name in names - own if not name.startswith(("fix_", "init_")))
 
 
 def values_of(fit: Photometry) -> dict[str, float]:

@@ -241,7 +241,14 @@ def test_pictures_and_words(fitted):
         fitted.picture("phase")
 
 
-def test_ranges_hold_the_values(trial):
-    for name, one in trial_ranges(trial.change(beta=40.0)).items():
-        assert one.low <= getattr(trial.change(beta=40.0), name) <= one.high
-        assert 50 < (one.high - one.low) / one.step < 1000
+@pytest.mark.parametrize("values", [{}, {"beta": 40.0}, {"fwhm": 0.05, "scale": -0.3}, {"dx": 3.21, "dy": -7.6}])
+def test_ranges_hold_the_values(trial, values):
+    moved = trial.change(**values)
+    for name, one in trial_ranges(trial).items():
+        value = getattr(moved, name)
+        ends = one.holding(value)
+        assert ends.low <= value <= ends.high
+        assert ends.holding(one.low) == ends
+        assert 200 < (one.high - one.low) / one.step < 2000
+        assert one.same(value, value + 1e-9)
+        assert not one.same(value, value + one.step)

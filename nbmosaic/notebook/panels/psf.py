@@ -123,7 +123,8 @@ class PsfPanel(Panel):
         names = self._trial.names
         titles = {"image": f"image {names[0]}", "model": f"model, from {names[1]}", "residual": "residual / sigma", "profile": "profile"}
         pictures = {"image": self._picture.widget} | self._boxes
-        titled = [ipywidgets.VBox([_title(titles[name]), pictures[name]]) for name in ("image", "model", "residual")]
+        third = ipywidgets.Layout(flex="1 1 220px", max_width="480px", min_width="0")
+        titled = [ipywidgets.VBox([_title(titles[name]), pictures[name]], layout=third) for name in ("image", "model", "residual")]
         rows = [ipywidgets.HBox([controls.sliders[name], controls.fixed[name]]) for name in controls.sliders]
         buttons = [
             self._button("fit", "fit the parameters that are not fixed", self.fit, icon="play"),
@@ -157,12 +158,16 @@ class PsfPanel(Panel):
             widget.observe(lambda change: None if self._still else guarded(change), "value")
 
         for name, slider in controls.sliders.items():
-            on(slider, lambda value, name=name: self.set(**{name: value}))  # type: ignore[misc]
+            on(slider, lambda value, name=name: self._on_slider(name, value))  # type: ignore[misc]
             on(controls.fixed[name], lambda fixed, name=name: (self.fix if fixed else self.free)(name))  # type: ignore[misc]
         on(controls.how, lambda how: self._choose(how=how))
         on(controls.area, lambda area: self._choose(area=area))
         on(controls.stars, self._on_star)
         on(controls.radius, lambda radius: self.pick(tuple(self._trial.star), radius=radius) if self._trial.star is not None else None)
+
+    def _on_slider(self, name: str, value: float) -> None:
+        if not self._controls.ranges[name].same(value, getattr(self._trial, name)):
+            self.set(**{name: value})
 
     def _choose(self, **options: Any) -> None:
         """Another fit or area; one that needs a star takes the brightest where none is chosen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.pipeline.psf_trial_ranges import trial_ranges
+from nbmosaic.pipeline.psf_trial_ranges import SliderRange, trial_ranges
 from nbmosaic.pipeline.psf_trial_setting import FITS
 
 if TYPE_CHECKING:
@@ -33,13 +33,14 @@ class PsfControls:
 
     Attributes
     ----------
-    sliders, fixed : dict
+    sliders, ranges, fixed : dict
         By parameter.
     how, area, stars, ra, dec, radius, from_here
         The others.
     """
 
     sliders: dict[str, ipywidgets.FloatSlider]
+    ranges: dict[str, SliderRange]
     fixed: dict[str, ipywidgets.Checkbox]
     how: ipywidgets.Dropdown
     area: ipywidgets.Dropdown
@@ -52,7 +53,7 @@ class PsfControls:
     def show(self, trial: PsfTrial, *, place: bool = True) -> None:
         """Set everything to what a trial is; `place`: the position of the star too, which else may be one that a person is typing."""
         for name, slider in self.sliders.items():
-            _set_slider(slider, getattr(trial, name))
+            _set_slider(slider, self.ranges[name].holding(getattr(trial, name)), getattr(trial, name))
             self.fixed[name].value = name in trial.fixed
         self.how.value, self.area.value = trial.how, trial.area
         is_star_fit = FITS[trial.how][0] == "star"
@@ -74,8 +75,8 @@ def psf_controls(trial: PsfTrial) -> PsfControls:
     """
     import ipywidgets
 
-    sliders, fixed = {}, {}
-    for name, one in trial_ranges(trial).items():
+    sliders, fixed, ranges = {}, {}, trial_ranges(trial)
+    for name, one in ranges.items():
         # every move is answered: the page sends the next value only after the answer to the last, and a model takes 0.03 s
         sliders[name] = ipywidgets.FloatSlider(
             min=one.low, max=one.high, step=one.step, readout_format=one.shown, continuous_update=True, **_named(name, _MEANING[name])
@@ -89,6 +90,7 @@ def psf_controls(trial: PsfTrial) -> PsfControls:
     stars = (("none", NO_STAR), *trial.candidate_labels(), ("another place", OTHER))
     return PsfControls(
         sliders=sliders,
+        ranges=ranges,
         fixed=fixed,
         how=ipywidgets.Dropdown(options=tuple(FITS), **_named("fit", "which fit: of the whole image or of one star; by which estimator")),
         area=ipywidgets.Dropdown(options=AREAS, **_named("where", "what an image fit compares")),
@@ -108,10 +110,9 @@ def psf_controls(trial: PsfTrial) -> PsfControls:
     )
 
 
-def _set_slider(slider: ipywidgets.FloatSlider, value: float) -> None:
+def _set_slider(slider: ipywidgets.FloatSlider, ends: SliderRange, value: float) -> None:
     """Set a slider; a value beyond its ends moves them."""
-    slider.min = min(slider.min, value)
-    slider.max = max(slider.max, value)
+    slider.min, slider.max = min(slider.min, ends.low), max(slider.max, ends.high)
     slider.value = value
 
 
