@@ -129,6 +129,8 @@ class BatchWatch:
         self._cancelled = True
         if isinstance(self.source, PhotometryIterator):
             self.source.close()
+            if self._thread is not None:
+                self._thread.join(1.0)  # so that whoever stops it sees the end, unless a fit in this process takes longer
         elif isinstance(self.source, BatchHandle):
             self.source.cancel()
         return True

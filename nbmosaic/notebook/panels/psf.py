@@ -239,7 +239,7 @@ class PsfPanel(Panel):
         self._sync()
         facts = trial.facts
         rows = {
-            "chi squared per pixel": f"{number_text(facts.redchi, 5)}, {facts.n_pixels} pixels",
+            "chi squared": f"{number_text(facts.redchi, 5)} per pixel, {facts.n_pixels} pixels",
             "rms": f"{number_text(facts.rms, 4)} {trial.unit}".rstrip(),
         }
         self._facts.value = str(fragment(facts_html(rows), *map(note_html, trial.notes)))
