@@ -211,13 +211,17 @@ class InfoTable(Page):
 
 def example_of(spec: StageSpec) -> list[tuple[str, str]]:
     """One use of a stage as a line of a cell, as a line magic and in Python."""
-    option = next((p for p in spec.options if _sample(p) is not None), None)
+    needed_options = {p.name: (p.flag, _needed_sample(p)) for p in spec.options if p.required}
+    option = None if needed_options else next((p for p in spec.options if _sample(p) is not None), None)
     words = [_word_sample(p) for p in spec.words if p.role == "words" or p.required]
     cell, python_option = "", ""
     if option is not None:
         value = _sample(option)
         cell = (f"--no-{option.flag[2:]}" if value is False else option.flag) if isinstance(value, bool) else f"{option.flag} {value}"
         python_option = f"{option.name}={value!r}"
+    if needed_options:
+        cell = " ".join(f"{flag} {','.join(map(str, value))}" for flag, value in needed_options.values())
+        python_option = ", ".join(f"{name}={value!r}" for name, (_, value) in needed_options.items())
     needed = [p.name for p in spec.inputs if p.required]
     typed = [str(word) for word in words]
     line = " ".join(filter(None, [spec.name, *typed, cell, "as new"]))
@@ -236,6 +240,11 @@ def _sample(parameter: Parameter) -> Any:
     if takes.scalars[:1] in {(int,), (float,)} and isinstance(parameter.default, int | float) and parameter.default:
         return 2 * parameter.default
     return None
+
+
+def _needed_sample(parameter: Parameter) -> tuple[float, ...]:
+    """Numbers for an option that must be given: all that there are so far take a position on the sky and a radius."""
+    return (53.1623, -27.7807, 2.0)[: len(parameter.takes.items) or None]
 
 
 def _word_sample(parameter: Parameter) -> Any:

@@ -371,7 +371,8 @@ class _Maker:
         from nbmosaic.io.exposure_write import copied_lines
 
         error = max(one.error_pix for one in job.placed)
-        gain = max((info.noise_gain for info in infos), default=1.0)
+        good = sum(info.n_good for info in infos)  # S0 is the same for all pieces: the exposure's gain is the mean over its pixels
+        gain = sum(info.noise_gain * info.n_good for info in infos) / good if good else 1.0
         info = summary.info(index, job.exposure.name, planes, map_error_pix=error, noise_gain=gain)
         self._store.know(info)
         self.infos.append(info)
