@@ -32,8 +32,8 @@ vertical-align:top;white-space:nowrap;color:inherit}
 .nbm tr.nbm-idle :is(th,td){opacity:.65}
 .nbm .nbm-mark{display:inline-block;width:1.2em;text-align:center;font-weight:700}
 .nbm dl.nbm-facts{display:grid;grid-template-columns:max-content auto;gap:.1em 1em;margin:.3em 0}
-.nbm dl.nbm-facts dt{opacity:.75;font-weight:400;float:none;margin:0}
-.nbm dl.nbm-facts dd{margin:0;float:none;overflow-wrap:anywhere}
+.nbm dl.nbm-facts dt{opacity:.75;font-weight:400;float:none;margin:0;width:auto;white-space:nowrap}
+.nbm dl.nbm-facts dd{margin:0;float:none;width:auto;overflow-wrap:anywhere}
 .nbm img.nbm-picture{display:block;max-width:100%;height:auto;background:#fff;border-radius:3px;margin:.4em 0}
 .nbm details.nbm-more{margin:.3em 0}
 .nbm details.nbm-more summary{cursor:pointer}
