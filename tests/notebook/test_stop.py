@@ -20,13 +20,13 @@ import nbmosaic
 
 SIZE = 500
 N_FRAMES = 16
-CELL = "%%mosaic m --jobs 2\nimages {folder}\nheader\nproject --method exact"
+CELL = "%%mosaic m --jobs 2\nimages {folder}\nheader --scale 0.3\nproject --method exact"  # some 60 ms a frame
 METHODS = ["threads", "fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Frames that take some tenths of a second each to project exactly."""
+    """Frames that take long enough to be stopped between."""
     return nbmosaic.simulate_frames(tmp_path_factory.mktemp("stop"), n_frames=N_FRAMES, size=SIZE, seed=3).folder
 
 
