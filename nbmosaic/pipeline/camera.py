@@ -98,7 +98,8 @@ def mscimage(
     fluxconserve : bool
         Keep the flux of a pixel instead of the surface brightness.
     bad : {"exclude", "interpolate", "flag"}
-        Bad pixels enter no kernel; are interpolated over first; or enter as they are. Values that they had a part in are flagged, and with the
+        Bad pixels enter no kernel; are interpolated over first; or enter as they are. Values that they had a part in by the mask's kernel are flagged
+        (spline3 and sinc ring beyond the reach of a linear mask kernel, so ``flag`` leaves some of that unmarked), and with the
         last two hidden from the stages that follow.
     match : {"none", "level", "gain"}
         Match the sky levels, or the gains, of the pieces of dithered exposures where they overlap.
