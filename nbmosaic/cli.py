@@ -87,7 +87,9 @@ def _unknown(word: str, chosen: argparse.Namespace) -> str:
 
     flags = ["--output", "--overwrite", "--quiet", *(f"--{name.replace('_', '-')}" for name in getattr(chosen, "options", ()))]
     near = difflib.get_close_matches(word.partition("=")[0], flags, 1, 0.6)
-    return f"there is no option {word}" + (f", did you mean {near[0]}?" if near else "")
+    return (f"there is no option {word}" if word.startswith("-") else f"{word} was not expected") + (
+        f", did you mean {near[0]}?" if near else ""
+    )
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -192,8 +194,9 @@ def _run_mscimage(chosen: argparse.Namespace) -> int:
 
 def _run_demo(chosen: argparse.Namespace) -> int:
     from nbmosaic.pipeline.demo import make_demo
+    from nbmosaic.pipeline.progress import TextProgress
 
-    result = make_demo(chosen.folder, seed=chosen.seed)
+    result = make_demo(chosen.folder, seed=chosen.seed, progress=TextProgress())
     print(result.run)
     print(f"frames:   {result.frames}")
     print(f"mosaic:   {result.mosaic}")

@@ -120,6 +120,7 @@ def test_wrong_usage(files, capsys):
     assert "--output" in refused(["mosaic", *files], capsys)
     assert "'mosaic', 'mscimage', 'demo', 'warmup'" in refused(["mosiac"], capsys)
     assert "--see" in refused(["demo", "--see", "4"], capsys)
+    assert "elsewhere was not expected" in refused(["demo", "elsewhere"], capsys)
     assert main([]) == 2
     assert "usage: nbmosaic" in capsys.readouterr().out
 
@@ -152,8 +153,10 @@ def test_version(capsys):
 
 def test_demo(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main(["demo", "--folder", "X", "--seed", "2"]) == 0
     said = capsys.readouterr()
+    assert re.search(r"\rproject \d/9", said.err), "it says how far it is: the first use takes half a minute"
     for name in re.findall(r"X\S*\.(?:fits|png|html)", said.out):
         assert (tmp_path / name).is_file(), name
     assert fits.getdata(tmp_path / "X" / "mosaic.fits").ndim == 2

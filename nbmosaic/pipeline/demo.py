@@ -17,6 +17,7 @@ from nbmosaic.pipeline.stages import coadd
 
 if TYPE_CHECKING:
     from nbmosaic._types import FloatArray
+    from nbmosaic.pipeline.execution import Progress
     from nbmosaic.pipeline.quicklook import Picture
 
 __all__ = ["Demo", "large_scale_error", "make_demo"]
@@ -46,7 +47,7 @@ class Demo:
     error_after: float
 
 
-def make_demo(folder: str | Path = "nbmosaic-demo", *, seed: int = 1) -> Demo:
+def make_demo(folder: str | Path = "nbmosaic-demo", *, seed: int = 1, progress: Progress | None = None) -> Demo:
     """Simulate nine frames of a nebula, make their mosaic, and say how good it is.
 
     Parameters
@@ -55,6 +56,8 @@ def make_demo(folder: str | Path = "nbmosaic-demo", *, seed: int = 1) -> Demo:
         Where everything goes; files of an earlier demonstration are replaced.
     seed : int
         Seed of the simulated sky.
+    progress : object, optional
+        Told of the progress of the run, with the methods of `nbmosaic.pipeline.execution.Progress`.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def make_demo(folder: str | Path = "nbmosaic-demo", *, seed: int = 1) -> Demo:
         ) from error
     sky = simulate_frames(place / "frames", n_frames=9, size=384, seed=seed, overwrite=True)
     target = place / "mosaic.fits"
-    run = mosaic(sky.paths, output=str(target), overwrite=True)
+    run = mosaic(sky.paths, output=str(target), overwrite=True, progress=progress)
     projected = run["project"]
     assert isinstance(projected, Projected)
     raw = coadd(projected)

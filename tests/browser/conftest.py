@@ -108,12 +108,35 @@ class Visit:
         self.page.evaluate("([name, arguments]) => window.jupyterapp.commands.execute(name, arguments)", [name, arguments])
 
     def run_all(self) -> None:
-        """Run all cells of the notebook and wait for the last."""
-        self.command("notebook:run-all-cells")
+        """Run all cells of the notebook and wait until each has its number."""
+        from playwright.sync_api import expect
+
+        self.command("notebook:run-all-cells")  # ends with the first cell that raises an error, wanted or not, though others still wait
+        # The kernel answers in the order of the questions: to this one after the last cell. Between two cells it says "Idle" as well.
+        self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo() }")
+        expect(self.page.locator("#jp-main-statusbar")).to_contain_text("| Idle")
+        end = time.monotonic() + 10  # the answers are there, and the page puts them in its cells at once
+        while (left := self.not_run()) and time.monotonic() < end:
+            self.page.wait_for_timeout(50)
+        assert not left, "cells that did not run: " + "; ".join(left)
+
+    def not_run(self) -> list[str]:
+        """Place and first line of every code cell that has no number, and the error that may have stopped it."""
+        found: list[str] = self.page.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell, place) => ({cell, place}))
+                .filter(({cell}) => cell.model.type === "code" && cell.model.sharedModel.source.trim() && cell.model.executionCount == null)
+                .map(({cell, place}) => `cell ${place} (${cell.model.sharedModel.source.trim().split("\\n")[0]})`)"""
+        )
+        if found:
+            errors = self.page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+            found += [f"error on the page: {text[-300:]}" for text in errors.all_inner_texts()]
+        return found
 
     def saved(self, name: str) -> Any:
         """Save the notebook and read the file."""
         self.command("docmanager:save")
+        # The command returns at once while another save is under way, and does nothing for a notebook that is not in front.
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
         return json.loads((self.lab.folder / name).read_text())
 
     def theme(self, name: str) -> None:

@@ -48,11 +48,11 @@ def test_tutorial(visit, path):
     visit.open(path.name)
     try:
         visit.run_all()
-        expect(visit.page.locator("#jp-main-statusbar")).to_contain_text("| Idle")
         saved = visit.saved(path.name)
         assert wrong(saved) == []
         code = [cell for cell in saved["cells"] if cell["cell_type"] == "code"]
-        assert all(cell["execution_count"] for cell in code), "a cell did not run"
+        left = [index for index, cell in enumerate(saved["cells"]) if cell["cell_type"] == "code" and not cell["execution_count"]]
+        assert not left, f"cells {left} of the saved file have no number"
         cells = visit.page.locator(".jp-CodeCell")
         expect(cells).to_have_count(len(code))
         for index, cell in enumerate(code):
