@@ -87,7 +87,7 @@ def test_an_existing_file(files, tmp_path, capsys):
     target = tmp_path / "m.fits"
     target.write_bytes(b"the work of a week")
     said = failed(["mosaic", *files, "--output", str(target)], capsys)
-    assert said == f"nbmosaic: {target} exists; choose another name or overwrite\n"
+    assert said == f"nbmosaic: {target} exists; choose another name, or overwrite=True (--overwrite in a cell or the shell)\n"
     assert target.read_bytes() == b"the work of a week"
     assert main(["mosaic", *files, "--output", str(target), "--overwrite", "--quiet"]) == 0
     assert fits.getdata(target).ndim == 2

@@ -87,7 +87,7 @@ def _obstacle(target: Path, *, overwrite: bool, needed: int) -> tuple[str, str |
     if target.exists() and not target.is_file():
         return f"cannot write {target}: it is not a regular file", None
     if target.exists() and not overwrite:
-        return f"{target} exists", "choose another name or overwrite"
+        return f"{target} exists", "choose another name, or overwrite=True (--overwrite in a cell or the shell)"
     if not folder.is_dir():
         return f"cannot write {target}: there is no folder {folder}", "make it first"
     if not os.access(folder, os.W_OK | os.X_OK):

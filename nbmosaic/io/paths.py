@@ -158,8 +158,8 @@ def _nearest(name: str) -> str:
         return f"there is no folder {folder}"
     names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     frames = [n for n in names if is_fits_name(n)]
-    close = difflib.get_close_matches(Path(name).name, frames or names, n=1, cutoff=0.5)
+    close = [] if _MAGIC.search(name) else difflib.get_close_matches(Path(name).name, frames or names, n=1, cutoff=0.5)
     count = f"{len(frames)} FITS file{'' if len(frames) == 1 else 's'} in {folder}"
     if close:
         return f"did you mean {folder / close[0]}? ({count})"
-    return count if frames else f"no FITS file in {folder}; {_content(names)}"
+    return f"{count}, such as {min(frames, key=natural_key)}" if frames else f"no FITS file in {folder}; {_content(names)}"

@@ -39,7 +39,11 @@ def check_outputs(recipe: Recipe) -> None:
         try:
             path = str(check_output(target, overwrite=bool(step.options.get("overwrite", False))))
             if path in seen and not step.options.get("overwrite", False):
-                raise FormatError(f"{path} is written twice", hint="choose another name or overwrite", path=path)
+                raise FormatError(
+                    f"{path} is written twice",
+                    hint="choose another name, or overwrite=True (--overwrite in a cell or the shell)",
+                    path=path,
+                )
             seen.add(path)
         except NbmosaicError as error:
             error.context.update(line=step.line, text=step.text, stage=step.stage)

@@ -51,7 +51,9 @@ def test_system_errors_are_one_line(tmp_path):
 def test_check_output(tmp_path, monkeypatch):
     (tmp_path / "old.fits").write_text("x")
     assert check_output(tmp_path / "new.fits") == tmp_path / "new.fits"
-    with pytest.raises(FormatError, match=r"old\.fits exists; choose another name or overwrite"):
+    with pytest.raises(
+        FormatError, match=r"old\.fits exists; choose another name, or overwrite=True \(--overwrite in a cell or the shell\)"
+    ):
         check_output(tmp_path / "old.fits")
     check_output(tmp_path / "old.fits", overwrite=True)
     with pytest.raises(FormatError, match="it is a folder"):

@@ -205,7 +205,9 @@ def test_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mscimage", "obja", "y", "--wcssource", "parameters", "--dec", "22.301", "--verbose"]) == 0
     assert "Creating image y ..." in capsys.readouterr().out
     assert main(["mscimage", "obja", "x"]) == 1
-    assert capsys.readouterr().err == "nbmosaic: x.fits exists; choose another name or overwrite\n"
+    assert (
+        capsys.readouterr().err == "nbmosaic: x.fits exists; choose another name, or overwrite=True (--overwrite in a cell or the shell)\n"
+    )
     with pytest.raises(SystemExit):
         main(["mscimage", "obja"])
     with pytest.raises(SystemExit):
