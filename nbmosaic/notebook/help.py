@@ -127,9 +127,15 @@ class StageTable(Page):
     registry: Registry
 
     def groups(self) -> list[tuple[str, list[StageSpec]]]:
-        """Stages on the way to a mosaic, and those that read, write and show."""
-        way = [spec for spec in self.registry.values() if len(spec.flows) == 1]
-        return [("to the mosaic", way), ("files and pictures", [spec for spec in self.registry.values() if spec not in way])]
+        """Stages on the way to a mosaic, those of photometry, and those that read, write and show."""
+        makers = [spec for spec in self.registry.values() if len(spec.flows) == 1]
+        taken = {cls for spec in makers for parameter in spec.inputs for cls in parameter.takes.classes}
+        titles = {
+            "to the mosaic": [spec for spec in makers if spec.flows[0] in taken],  # each makes what another one goes on with
+            "photometry": [spec for spec in makers if spec.flows[0] not in taken],
+            "files and pictures": [spec for spec in self.registry.values() if spec not in makers],
+        }
+        return [(title, specs) for title, specs in titles.items() if specs]
 
     def text(self) -> str:
         """Plain text."""

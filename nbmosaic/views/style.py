@@ -21,6 +21,7 @@ font-size:var(--jp-content-font-size1,14px);line-height:1.4;max-width:100%}
 .nbm table.nbm-table :is(th,td){text-align:left;padding:.22em .7em;border:0;background:none;
 vertical-align:top;white-space:nowrap;color:inherit}
 .nbm table.nbm-table :is(th,td).nbm-num{text-align:right;font-variant-numeric:tabular-nums}
+.nbm table.nbm-table :is(th,td)>code{white-space:nowrap}
 .nbm table.nbm-table td.nbm-wrap{white-space:normal;min-width:12em}
 .nbm table.nbm-table thead th{border-bottom:1px solid var(--jp-border-color1,rgba(128,128,128,.6));font-weight:600;vertical-align:bottom}
 .nbm table.nbm-table tbody th{font-weight:400}

@@ -100,6 +100,11 @@ def test_the_table_of_stages_has_all_stages_once():
         assert html.count(f"<code>{spec.name}</code>") == 1
         assert len(re.findall(rf"^  {spec.name} ", repr(table), re.MULTILINE)) == 1
         assert spec.summary in repr(table)
+    groups = {title: [spec.name for spec in specs] for title, specs in table.groups()}
+    assert list(groups) == ["to the mosaic", "photometry", "files and pictures"]
+    assert groups["to the mosaic"][-3:] == ["coadd", "cutout", "shrink"]
+    assert "fit_image_photometry" in groups["photometry"]
+    assert groups["files and pictures"] == ["read", "save", "show"]
 
 
 def test_a_plan_says_where_inputs_come_from():
