@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nbmosaic._types import BoolArray, Float32Array, FloatArray, IntArray
 from nbmosaic.core.resampling.kernels import HALF, NAN, ONE, U0, U1, U2, U3, U4, U5, U6, U7, U8, _addresses, _blank_outside
 
-__all__ = ["SHARED", "fill_boundary", "gather_codes", "mask_linear", "taps4", "taps4_good", "taps8", "taps_many"]
+__all__ = ["SHARED", "fill_boundary", "gather_codes", "mask_linear", "taps4", "taps8", "taps_many"]
 
 SHARED = "6bccc11a4cba01be"  # fingerprint of the functions of other files: where they change, this file must, or old compiled versions stay in use
 
@@ -82,60 +82,6 @@ def taps4(
             w2 = taps[lx + U2] + f * (taps[lx + U6] - taps[lx + U2])
             w3 = taps[lx + U3] + f * (taps[lx + U7] - taps[lx + U3])
             res[start + i] = (a0 * w0 + a2 * w2) + (a1 * w1 + a3 * w3)
-        _blank_outside(res, start, lo, hi, n, full, ok, NAN)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def taps4_good(
-    img: Float32Array, part: Float32Array, minimum: float, lut: Float32Array, before: int,
-    pu: FloatArray, pv: FloatArray, table: int, first: int, n: int, scale: float, window: FloatArray,
-    out: Float32Array, y0: int, x0: int,
-) -> None:  # fmt: skip
-    """`taps4` of two images at once, the second the share of good pixels, by which the first is divided; NaN where it is below `minimum`.
-
-    A third faster than two passes and a division.
-    """
-    flat, share, res = img.ravel(), part.ravel(), out.ravel()
-    stride, width = img.shape[1], out.shape[1]
-    taps = lut.ravel()
-    down = np.uint64(stride)
-    back = (down + U1) * np.uint64(before)
-    phases = np.float32(lut.shape[0] - 2)
-    x, y = np.empty(n), np.empty(n)
-    idx, ok = np.empty(n, np.int32), np.empty(n, np.bool_)
-    fu, fv = np.empty(n, np.float32), np.empty(n, np.float32)
-    for r in range(pu.shape[0]):
-        lo, hi, full = _addresses(pu, pv, r, table, first, scale, n, window, stride, x, y, idx, fu, fv, ok)
-        start = np.uint64((y0 + r) * width + x0)
-        for i in range(lo, hi):
-            q = np.uint64(np.uint32(idx[i])) - back
-            f, g = fu[i] * phases, fv[i] * phases
-            kx, ky = np.int32(f), np.int32(g)
-            f -= np.float32(kx)
-            g -= np.float32(ky)
-            lx, ly = np.uint64(np.uint32(kx)) * U4, np.uint64(np.uint32(ky)) * U4
-            w = taps[ly] + g * (taps[ly + U4] - taps[ly])
-            a0, a1, a2, a3 = w * flat[q], w * flat[q + U1], w * flat[q + U2], w * flat[q + U3]
-            b0, b1, b2, b3 = w * share[q], w * share[q + U1], w * share[q + U2], w * share[q + U3]
-            for j in range(1, 4):
-                q += down
-                m = ly + np.uint64(j)
-                w = taps[m] + g * (taps[m + U4] - taps[m])
-                a0 += w * flat[q]
-                a1 += w * flat[q + U1]
-                a2 += w * flat[q + U2]
-                a3 += w * flat[q + U3]
-                b0 += w * share[q]
-                b1 += w * share[q + U1]
-                b2 += w * share[q + U2]
-                b3 += w * share[q + U3]
-            w0 = taps[lx] + f * (taps[lx + U4] - taps[lx])
-            w1 = taps[lx + U1] + f * (taps[lx + U5] - taps[lx + U1])
-            w2 = taps[lx + U2] + f * (taps[lx + U6] - taps[lx + U2])
-            w3 = taps[lx + U3] + f * (taps[lx + U7] - taps[lx + U3])
-            good = (b0 * w0 + b2 * w2) + (b1 * w1 + b3 * w3)
-            value = (a0 * w0 + a2 * w2) + (a1 * w1 + a3 * w3)
-            res[start + i] = value / good if good >= minimum else NAN
         _blank_outside(res, start, lo, hi, n, full, ok, NAN)
 
 

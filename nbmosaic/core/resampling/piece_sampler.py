@@ -9,7 +9,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.core.resampling.piece_maps import BOUNDARIES, boundary_sources, corner_segments, open_window, segments_within
-from nbmosaic.core.resampling.piece_taps import tap_table
+from nbmosaic.core.resampling.piece_taps import tap_polynomials, tap_table
 from nbmosaic.core.resampling.segments import Segment, covers, map_segments, read_only
 from nbmosaic.core.resampling.taps import squared_taps
 from nbmosaic.core.resampling.workspace import Workspace
@@ -63,7 +63,7 @@ class PieceSampler:
 
     def arguments(self, *, squared: bool = False) -> tuple[Any, tuple[Any, ...], tuple[int, int, bool]]:
         """Compiled kernel, its tables, and the taps before and after a position and whether it is centred."""
-        from nbmosaic.core.resampling import kernels, piece_kernels
+        from nbmosaic.core.resampling import kernels, piece_kernels, piece_runs
 
         kind = self.interpolant.kind
         if kind == "nearest":
@@ -73,6 +73,10 @@ class PieceSampler:
         if kind in ("linear", "spline3") and squared:
             table, rows = squared_taps("bilinear" if kind == "linear" else "spline")
             return kernels.taps8, (table, rows), (rows // 2 - 1, 8 - rows // 2, False)
+        if kind in ("poly3", "poly5", "spline3") and not squared:
+            terms = tap_polynomials(self.interpolant)
+            half = len(terms) // 2
+            return (piece_runs.runs4 if half == 2 else piece_runs.runs6), (terms, half - 1), (half - 1, half, False)
         taps = tap_table(self.interpolant, squared=squared)
         width = taps.weights.shape[1]
         reach = (taps.before, width - 1 - taps.before, taps.centred)
@@ -112,7 +116,7 @@ class PieceSampler:
         within: PixelBox | None = None,
     ) -> None:
         """Resample a padded image over the resampled plane of its good pixels, which is prefiltered, for kernels of four taps (see `has_good`)."""
-        from nbmosaic.core.resampling.piece_kernels import taps4_good
+        from nbmosaic.core.resampling.piece_runs import runs4_good
         from nbmosaic.core.resampling.prefilter import prefilter
 
         if self.interpolant.kind == "spline3":
@@ -121,7 +125,7 @@ class PieceSampler:
         window = read_only(open_window(self.shape, self.pad, before, after, centred=centred, within=within), np.float64)
         fixed, share = read_only(image, np.float32), read_only(part, np.float32)
         for segment in self._segments(forward, out, before, after, within):
-            taps4_good(fixed, share, minimum, *tables, *segment.arguments(window, out))
+            runs4_good(fixed, share, minimum, *tables, *segment.arguments(window, out))
 
     @property
     def has_good(self) -> bool:

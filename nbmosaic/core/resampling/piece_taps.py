@@ -27,7 +27,7 @@ from nbmosaic._types import Float32Array, FloatArray
 from nbmosaic.core.resampling.taps import PHASES
 from nbmosaic.types.camera import Interpolant
 
-__all__ = ["TapTable", "tap_table", "tap_weights"]
+__all__ = ["TapTable", "tap_polynomials", "tap_table", "tap_weights"]
 
 _TAPER = (0.49670, 0.03705)
 
@@ -105,3 +105,20 @@ def tap_table(interpolant: Interpolant, *, squared: bool = False) -> TapTable:
     fixed.flags.writeable = False
     centred = interpolant.kind in ("sinc", "lsinc")
     return TapTable(fixed, taps, taps // 2 if centred else taps // 2 - 1, centred, stepped)
+
+
+@lru_cache(maxsize=8)
+def tap_polynomials(interpolant: Interpolant) -> Float32Array:
+    """Weights of ``poly3``, ``poly5`` or ``spline3`` as polynomials in the phase less a half, which keeps rounding lowest.
+
+    Returns
+    -------
+    ndarray of float32, shape (taps, degree + 1)
+        Coefficients of rising powers. Read-only.
+    """
+    degree = 5 if interpolant.kind == "poly5" else 3
+    phase = np.arange(degree + 1) / degree
+    powers = np.vander(phase - 0.5, degree + 1, increasing=True)
+    fixed = np.ascontiguousarray(np.linalg.solve(powers, tap_weights(interpolant, phase)).T, np.float32)
+    fixed.flags.writeable = False
+    return fixed
