@@ -137,7 +137,8 @@ def mDiff(
     Notes
     -----
     Rules: `nbmosaic.core.matching.montage_fit`. Differs from Montage: a missing image is named itself, not its area file; ``min_diff`` is the smallest absolute
-    difference (Montage starts the search from the first value with its sign).
+    difference (Montage starts the search from the first value with its sign); the place of an image on the template is its CRPIX difference rounded to whole
+    pixels (Montage cuts it off: with CRPIX1 = 192.962 in the template and 99.962 in the image that is 92.999..., and the image is taken a pixel off).
 
     Examples
     --------
@@ -259,8 +260,7 @@ def mFitplane(input_file: Any, nofit: bool = False, levelOnly: bool = False, bor
     Notes
     -----
     Differs from Montage: an image without valid pixels is an error with `levelOnly` too (Montage answers nan); a file without CRPIX is an error
-    (Montage uses uninitialised memory); an exact plane gives that plane. Where two
-    rectangles tie, width and height may be exchanged and the angle differ by 90.
+    (Montage uses uninitialised memory); an exact plane gives that plane.
 
     Examples
     --------

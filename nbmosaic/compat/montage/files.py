@@ -112,7 +112,8 @@ def open_grid_image(path: str, template: Template, *, areas: bool) -> GridImage:
     for key in ("CRPIX1", "CRPIX2"):
         if key not in image.cards:
             raise InputError(f"No {key} keyword in FITS header of {path}")
-    x0, y0 = (int(template.crpix[i] - image.cards.number(f"CRPIX{i + 1}", 0.0)) for i in (0, 1))
+    # rounded, not cut off as in Montage: 192.962 - 142.962 is 49.999..., and the image would lie a pixel off
+    x0, y0 = (round(template.crpix[i] - image.cards.number(f"CRPIX{i + 1}", 0.0)) for i in (0, 1))
     return GridImage(image, area, PixelBox.of_shape(image.shape).shift(y0, x0))
 
 

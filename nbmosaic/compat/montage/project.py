@@ -146,7 +146,8 @@ def mProjectPP(
     Notes
     -----
     The same computation as `mProject`, below 1e-4 DN rms from Montage's mProjectPP on its golden frames (noise 2 DN, stars of 2000). Differs from Montage:
-    any pair of projections works as it is (Montage's ZEA images are half the size, silently); otherwise as `mProject`.
+    any pair of projections works as it is (Montage's ZEA images are half the size, silently, its ARC images wrong by a fraction of a pixel, and the third order
+    of its STG has the wrong sign); otherwise as `mProject`.
 
     Examples
     --------

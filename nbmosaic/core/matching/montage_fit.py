@@ -244,13 +244,13 @@ def fit_plane(
     out = np.empty(kernels.N_RESULT)
     rows: tuple[IntArray, IntArray] = (np.empty(ny, np.int64), np.empty(ny, np.int64))
     data = image if image.dtype == np.float64 and image.dtype.isnative and image.strides[1] == 8 else np.array(image, float)
-    if kernels.clip_fit(_strided(data), int(border), int(level_only), int(iterations), *rows, scratch, out):
+    cx, cy = float(crpix[0]), float(crpix[1])
+    if kernels.clip_fit(_strided(data), (cx, cy), int(border), int(level_only), int(iterations), *rows, scratch, out):
         return None
     a, b, c, rms, n, x0, x1, y0, y1, xm, ym, bx, by, width, height, angle = (float(v) for v in out)
-    cx, cy = crpix
     return PlaneFit(
         a=a, b=b, c=c + a * cx + b * cy, rms=rms, npixel=int(n), xmin=x0 - cx, xmax=x1 - cx, ymin=y0 - cy, ymax=y1 - cy,
-        xcenter=xm - cx, ycenter=ym - cy, boxx=bx - cx, boxy=by - cy, boxwidth=width, boxheight=height, boxang=angle,
+        xcenter=xm - cx, ycenter=ym - cy, boxx=bx, boxy=by, boxwidth=width, boxheight=height, boxang=angle,
     )  # fmt: skip
 
 

@@ -291,14 +291,24 @@ def _extent(z: FloatArray, edge: int, xc: float, yc: float, plane: FloatArray, l
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def clip_fit(
-    z: FloatArray, edge: int, level_only: int, iterations: int, first: IntArray, last: IntArray, listed: FloatArray, out: FloatArray
+    z: FloatArray,
+    crpix: tuple[float, float],
+    edge: int,
+    level_only: int,
+    iterations: int,
+    first: IntArray,
+    last: IntArray,
+    listed: FloatArray,
+    out: FloatArray,
 ) -> int:
-    """Plane of an image by Montage's iterated clipping; positions are 0-based columns and rows.
+    """Plane of an image by Montage's iterated clipping; positions are 0-based columns and rows, those of the box minus CRPIX.
 
     Parameters
     ----------
     z : ndarray of float64, shape (ny, nx)
         The image, NaN where blank.
+    crpix : tuple of float
+        Origin of the box, in columns and rows.
     edge : int
         Pixels left out of the fit (not of the box) on every side.
     level_only, iterations : int
@@ -322,7 +332,7 @@ def clip_fit(
     half = np.array([max(xc, nx - xc), max(yc, ny - yc)])
     if largest < 0:
         return 1
-    minimum_rectangle(first, last, out[11:16])
+    minimum_rectangle(first, last, crpix[0], crpix[1], out[11:16])
     plane, new, old = np.zeros(3), np.zeros(3), np.zeros(3)
     s, state = np.zeros(_SUMS), np.zeros(6 + _SUMS)
     state[3] = state[4] = -1.0

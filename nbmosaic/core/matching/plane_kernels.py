@@ -370,7 +370,7 @@ def fit_pair(
         n_valid = _row_spans(p, sp, m, sm, pa, spa, ma, sma, area_min, nx, first, last)
     out[R_VALID] = n_valid
     if n_valid > 0:
-        minimum_rectangle(first, last, out[R_RECTANGLE : R_RECTANGLE + 5])
+        minimum_rectangle(first, last, 0.0, 0.0, out[R_RECTANGLE : R_RECTANGLE + 5])
     if n_valid < max(min_pixels, 1):
         out[R_FLAG] = FEW_PIXELS
         return
