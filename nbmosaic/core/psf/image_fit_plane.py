@@ -17,7 +17,7 @@ from nbmosaic._types import BoolArray, Float32Array, FloatArray
 from nbmosaic.core.psf.fourier_window import FourierGrid, fourier_grid, reference_response
 from nbmosaic.core.psf.moffat import MoffatTable
 
-__all__ = ["PlaneProblem", "ReferenceSpectrum", "reach_mask", "reference_spectrum", "unknown_light"]
+__all__ = ["PlaneProblem", "ReferenceSpectrum", "faded_part", "reach_mask", "reference_spectrum", "unknown_light"]
 
 _ROLL_OFF = (0.9, 0.99)
 """Frequencies (of Nyquist) between which the model is faded out; the window is 0.009 and 0.0001 there. Measured without noise: a sharp end at 0.85 rings
@@ -186,11 +186,13 @@ class PlaneProblem:
         return self._model[1]
 
     def on_frame(self, spectrum: NDArray[np.complexfloating]) -> NDArray[np.floating]:
-        """Inverse transform, cut to the frame of the image."""
+        """Inverse transform, cut to the frame of the image; what is given is overwritten."""
         from scipy import fft
 
         (y, x), (ny, nx) = self.spectrum.first, self.shape
-        out: NDArray[np.floating] = fft.irfft2(spectrum, s=self.spectrum.grid.shape)[y : y + ny, x : x + nx]
+        # axis by axis: rows that are cut off are not transformed, and in double precision it takes half the time of irfft2
+        rows = fft.ifft(spectrum, axis=0, overwrite_x=True)[y : y + ny]
+        out: NDArray[np.floating] = fft.irfft(rows, n=self.spectrum.grid.shape[1], axis=1)[:, x : x + nx]
         return out
 
     def basis(self, x: FloatArray) -> FloatArray:
@@ -282,7 +284,7 @@ def _response(
     grid = fourier_grid(shape, step)
     response = reference_response(grid.k, grid.f, hst_fwhm=hst_fwhm, hst_beta=hst_beta)
     used = grid.f < _ROLL_OFF[1]
-    inverse = np.where(used, _roll_off(grid.f) / np.where(used, response, 1.0), 0.0)
+    inverse = np.where(used, faded_part(grid.f) / np.where(used, response, 1.0), 0.0)
     for array in (*grid[1:], response, inverse):
         array.flags.writeable = False
     return grid, MoffatTable(np.where(used, grid.k, 0.0)), response, inverse
@@ -333,8 +335,8 @@ def _fade(size: int, before: int, after: int) -> FloatArray:
     return out
 
 
-def _roll_off(f: FloatArray) -> FloatArray:
-    """1 up to the first frequency, 0 from the second on, a squared cosine between."""
+def faded_part(f: FloatArray) -> FloatArray:
+    """Part of the light that the model keeps at frequencies f (of Nyquist): 1 up to 0.9, 0 from 0.99 on, a squared cosine between."""
     low, high = _ROLL_OFF
     return np.cos(0.5 * np.pi * np.clip((f - low) / (high - low), 0.0, 1.0)) ** 2
 

@@ -11,6 +11,7 @@ import numpy as np
 from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.core.psf.covariance import coloured_middle, measure_noise, sandwich, white_middle
 from nbmosaic.core.psf.image_fit_assemble import Errors, estimates, noise_scale
+from nbmosaic.core.psf.image_fit_beyond import bright_points, light_beyond
 from nbmosaic.core.psf.image_fit_map import linear_map_step, map_estimates
 from nbmosaic.core.psf.image_fit_plane import PlaneProblem, reach_mask, unknown_light
 from nbmosaic.core.psf.image_fit_reference import reference_noise_pull, reference_noise_scores, reference_noise_variance
@@ -26,6 +27,8 @@ _REACH = 1.6
 """Pixels nearer than this many fwhm to sky that the reference does not know are left out; wings from farther off are left to `unknown_light`."""
 _SHARPEST = 2.25
 """Pixels that fwhm must have: without noise, offsets of a bright star are wrong by 1.5 standard errors (0.5 mas) at 2.25 and by 4 at 2.0."""
+_PASSES, _SETTLED = 5, 0.05
+"""Steps with the light beyond Nyquist's frequency, and the step in standard errors that is not taken any more."""
 _FEWEST = 20
 """Pixels below which nothing is fitted."""
 
@@ -72,23 +75,49 @@ def fit_whitened(setting: FitSetting) -> ImageFitResult:
             break
     if weights.reference is not None:
         solution = _unpulled(setting, weights, solution)
-    return _result(setting, weights, solution, evaluations)
+    solution, beyond = _completed(setting, weights, solution)
+    return _result(setting, weights, solution, evaluations, beyond)
 
 
 def _unpulled(setting: FitSetting, weights: _Weights, solution: Solution) -> Solution:
     """The solution without the pull of the reference's noise: one Newton step, as the pull is a small part of a standard error."""
     if weights.reference is None or not solution.rows:
         return solution
+    pull = reference_noise_pull(weights.problem, solution.x, solution.linear[0], weights.reference, solution.rows)
+    return _stepped(setting, solution, pull)[0]
+
+
+def _completed(setting: FitSetting, weights: _Weights, solution: Solution) -> tuple[Solution, FloatArray | None]:
+    """The solution with the light beyond Nyquist's frequency, and that light: Newton steps, as it depends on the seeing."""
+    problem, light = weights.problem, None
+    noise = math.sqrt(solution.chisqr / max(int(np.count_nonzero(problem.weight)), 1))
+    points = bright_points(problem, solution.x, solution.linear[0], noise)
+    for _ in range(_PASSES if points else 0):
+        new = light_beyond(problem, points, solution.x, solution.linear[0])
+        missing = ((new if light is None else new - light) * problem.weight).ravel()
+        light, before = new, solution
+        pull = -(solution.jacobian @ missing.astype(np.float32)).astype(np.float64)
+        solution, decrease = _stepped(setting, replace(solution, residual=solution.residual - missing), pull)
+        # the light changes by 15 times what fwhm changes by, and the next step with it
+        if 15.0 * abs(solution.x[2] / before.x[2] - 1.0) * math.sqrt(max(decrease, 0.0)) < _SETTLED * noise:
+            break
+    return solution, light
+
+
+def _stepped(setting: FitSetting, solution: Solution, pull: FloatArray) -> tuple[Solution, float]:
+    """The solution where the gradient is less by `pull`, within bounds, and the square of the step in units of the weighted noise."""
     moving = [i for i, row in enumerate(solution.rows) if row not in solution.at_bound]
-    rows = [solution.rows[i] for i in moving]
-    pull = reference_noise_pull(weights.problem, solution.x, solution.linear[0], weights.reference, rows)
-    step = np.linalg.lstsq(white_middle(solution.jacobian[moving]), pull, rcond=1e-10)[0]
+    if not moving:
+        return solution, 0.0
+    jacobian = solution.jacobian[moving]
+    step = np.linalg.lstsq(white_middle(jacobian), pull[moving], rcond=1e-10)[0]
     values = np.array([*solution.linear, *solution.x])
-    values[rows] += step
+    values[[solution.rows[i] for i in moving]] += step
     linear = setting.bounds.linear
     values[:2] = np.clip(values[:2], linear.low, linear.high)
     x = np.clip(values[2:], setting.bounds.low, setting.bounds.high)
-    return replace(solution, linear=(float(values[0]), float(values[1])), x=x)
+    residual = solution.residual - step.astype(np.float32) @ jacobian
+    return replace(solution, linear=(float(values[0]), float(values[1])), x=x, residual=residual), float(step @ pull[moving])
 
 
 def _whole_pixels(setting: FitSetting, x: FloatArray) -> tuple[int, int]:
@@ -120,7 +149,7 @@ def _weights(setting: FitSetting, x: FloatArray, scale: float) -> _Weights:
     return _Weights(PlaneProblem(spectrum, setting.image.data, weight), setting.variance * weight**2, reference, shift, fwhm)
 
 
-def _result(setting: FitSetting, weights: _Weights, solution: Solution, evaluations: int) -> ImageFitResult:
+def _result(setting: FitSetting, weights: _Weights, solution: Solution, evaluations: int, beyond: FloatArray | None) -> ImageFitResult:
     problem, shape = weights.problem, setting.image.shape
     turned = linear_map_step(problem, solution, setting.step, setting.bounds.low, setting.bounds.high) if setting.linear_map else None
     solution = solution if turned is None else turned.solution
@@ -142,6 +171,8 @@ def _result(setting: FitSetting, weights: _Weights, solution: Solution, evaluati
     errors = Errors(normal=white_middle(jacobian), middle=middle)
     extra: dict[str, Estimate] = {}
     model = solution.linear[0] * problem.model(solution.x) + solution.linear[1]
+    if beyond is not None:
+        model += beyond
     if turned is not None:
         full, _ = sandwich(errors.normal, errors.middle)
         inner = np.linalg.pinv(full[:-2, :-2], hermitian=True).astype(np.float64)
