@@ -21,7 +21,15 @@ import nbmosaic
 SIZE = 500
 N_FRAMES = 16
 CELL = "%%mosaic m --jobs 2\nimages {folder}\nheader --scale 0.3\nproject --method exact"  # some 60 ms a frame
-METHODS = ["threads", "fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=pytest.mark.slow)]
+IN_ANY_CASE = 5.0
+QUIET = 1.0
+"""Seconds until the prompt is back: on a machine that does other things as well, and on one that does not."""
+
+METHODS = [
+    ("threads", IN_ANY_CASE),
+    ("fork", IN_ANY_CASE),
+    *(pytest.param(method, QUIET, marks=pytest.mark.slow) for method in ("threads", "fork", "forkserver", "spawn")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,8 @@ class Kernel:
 
     def run(self, code, *, until=None):
         """Run a cell; returns the name of its error, or nothing. With `until`, return as soon as such a text is shown."""
-        message = self.client.execute(code)
+        # a kernel drops cells that reach it while it still tells of an error, unless they do not mind errors
+        message = self.client.execute(code, stop_on_error=False)
         if until is not None:
             self.wait_for(until, message)
             return message
@@ -90,7 +99,7 @@ class Kernel:
                 return reply["content"].get("ename", "")
 
     def value(self, expression):
-        message = self.client.execute("", user_expressions={"x": expression}, silent=False)
+        message = self.client.execute("", user_expressions={"x": expression}, silent=False, stop_on_error=False)
         self.reply(message)
         return self.content["user_expressions"]["x"]["data"]["text/plain"]
 
@@ -121,9 +130,9 @@ def alive(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes by /proc")
-@pytest.mark.parametrize("method", METHODS)
-def test_stop_in_a_kernel(kernel, method, record_property):
-    kernel.use_new_cache(method)
+@pytest.mark.parametrize(("method", "limit"), METHODS)
+def test_stop_in_a_kernel(kernel, method, limit, record_property):
+    kernel.use_new_cache(f"{method}-{limit}")
     assert kernel.run(f"%config MosaicMagics.start_method = {method!r}") == ""
     message = kernel.run(CELL, until="project [3-9]/16")
     workers = children_of(kernel.pid)
@@ -134,7 +143,7 @@ def test_stop_in_a_kernel(kernel, method, record_property):
     seconds = time.monotonic() - began
     record_property("seconds", seconds)
     print(f"{method}: {seconds:.3f} s")
-    assert seconds < 1.0
+    assert seconds < limit
     assert "stopped in line 4 (project, " in kernel.content["evalue"]
     assert not [pid for pid in workers if alive(pid)]
     assert kernel.value("list(m)") == "['images', 'header']"

@@ -383,6 +383,7 @@ def seconds(call):
     return time.process_time() - start
 
 
+@pytest.mark.slow
 def test_ten_thousand_frames_in_half_a_second():
     planes, boxes, _ = regular_survey(100, np.random.default_rng(9))
     assert len(planes) == 39402
@@ -395,6 +396,7 @@ def test_ten_thousand_frames_in_half_a_second():
     assert min(seconds(lambda: solve_background(planes, 10_000, boxes=boxes)) for _ in range(2)) < 1.0  # 0.35 s on a quiet machine
 
 
+@pytest.mark.slow
 def test_excluding_a_pair_of_a_thousand_frames_is_live():
     planes, boxes, _ = regular_survey(32, np.random.default_rng(10))
     solve_background(planes, 1024, boxes=boxes)
