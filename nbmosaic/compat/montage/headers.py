@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmosaic.compat.montage.status import Answer, montage_call, path_text
-from nbmosaic.errors import FormatError, InputError, NbmosaicError, TableFormatError
+from nbmosaic.compat.montage.template_tables import celestial_word, read_tables, shared_planes, smallest_step, table_points
+from nbmosaic.errors import FormatError, InputError, NbmosaicError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pandas import DataFrame
-
-    from nbmosaic._types import FloatArray, PathLike
-    from nbmosaic.core.geometry.systems import CelestialSystem
+    from nbmosaic._types import PathLike
 
 __all__ = ["mGetHdr", "mHdr", "mMakeHdr", "mTANHdr"]
 
-_CORNERS = [f"{key}{i}" for i in range(1, 5) for key in ("ra", "dec")]
-_WCS_COLUMNS = ("ctype1", "ctype2", "crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2", "crota2", "naxis1", "naxis2")
 _ARCSEC = 1.0 / 3600.0
 _MAX_AXIS = 10_000_000
 _BANDS = {"j": 20.9044, "h": 20.4871, "k": 19.9757}
@@ -91,21 +85,6 @@ def mGetHdr(infile: PathLike, hdrfile: PathLike, hdu: int = 0, htmlMode: int = 0
     return {"ncard": len(lines)}
 
 
-def _system(csys: Any, equinox: float) -> tuple[str, float, CelestialSystem]:
-    """Montage's name of a system, its equinox, and the system itself; the default of 2000 means 1950 for Besselian ones."""
-    from nbmosaic.core.geometry.systems import CelestialSystem
-    from nbmosaic.io.locations import system_word
-
-    word = system_word(csys.decode() if isinstance(csys, bytes) else str(csys))
-    year = float(equinox)
-    if not 1800.0 <= year <= 2200.0:
-        raise InputError(f"equinox {equinox!r}: expected a year from 1800 to 2200")
-    if word.endswith("B") and year == 2000.0:
-        year = 1950.0
-    name = {"EQUJ": "fk5", "EQUB": "fk4", "ECLJ": "ecliptic", "ECLB": "ecliptic", "GAL": "galactic", "SGAL": "supergalactic"}[word]
-    return word, year, CelestialSystem(name, 0.0 if word in {"GAL", "SGAL"} else year)
-
-
 @montage_call
 def mHdr(
     locstr: str,
@@ -159,13 +138,13 @@ def mHdr(
 
     text = locstr.decode(errors="replace") if isinstance(locstr, bytes) else str(locstr)
     lon, lat, place, year = parse_location(text)
-    word, epoch, target = _system(csys, equinox)
+    word, epoch, target = celestial_word(csys, equinox)
     for name, value in (("width", width), ("height", height), ("resolution", resolution)):
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"{name} must be positive, not {value}")
     if not math.isfinite(rotation):
         raise InputError(f"rotation {rotation} is not finite")
-    change = system_change(_system(place, year)[2], target)
+    change = system_change(celestial_word(place, year)[2], target)
     if change is not None:
         lon, lat = (float(v[0]) for v in change(np.array([lon]), np.array([lat])))
     step = float(resolution) * _ARCSEC
@@ -274,7 +253,8 @@ def mMakeHdr(
     Parameters
     ----------
     tblfile : path
-        Image table (corners, or WCS columns), or any table with columns ra and dec; or a table whose column ``table`` names such tables.
+        Image table (corners, or WCS columns), or any table with columns ra and dec (or lon and lat); or a table whose column ``table`` names such tables.
+        Keywords at its head, such as ``csys = gal`` and ``equinox = B1950``, name the system of its positions, else they are J2000.
     template : path
         Header template to write.
     csys : str
@@ -307,27 +287,28 @@ def mMakeHdr(
     EQUINOX alone means FK5, and the face takes ICRS images for FK5, so that nothing shifts; other programs may see 0.02 arcsec between the two.
 
     Differs from Montage: NAXIS2 is compared with the size in latitude (Montage takes that in longitude: tall fields come out up to a pixel too short, and
-    padded wide ones two rows too high); the default equinox 2000 means 1950 for EQUB and ECLB; galactic and B1950 templates are up to 0.4 arcsec away,
-    ecliptic ones 0.06, because Montage's change of systems is.
+    padded wide ones two rows too high); positions without keywords are J2000 (Montage reads the system from memory that it has not set: often zeros, in a
+    later call the keywords of an earlier table); B1950 is FK4 (in Montage only after ``csys``); the default equinox 2000 means 1950 for EQUB and ECLB;
+    galactic and B1950 templates are up to 0.4 arcsec away, ecliptic ones 0.06, because Montage's change of systems is.
     """
     del debug
     from nbmosaic.core.geometry.montage_grid import grid_corners, montage_grid
     from nbmosaic.io.montage_header import simple_header
 
     name = path_text(tblfile, "tblfile")
-    word, epoch, target = _system(csys, equinox)
+    word, epoch, target = celestial_word(csys, equinox)
     for what, value in (("pixelScale", pixelScale), ("pad", pad)):
         if not math.isfinite(value) or value < 0:
             raise InputError(f"{what} must not be negative, not {value}")
     if int(maxPixel) < 0 or int(maxPixel) > _MAX_AXIS:
         raise InputError(f"maxPixel {maxPixel!r}: expected 0 to {_MAX_AXIS}")
-    tables = _tables(name)
-    points = np.concatenate([_points(table, where, target) for where, table in tables])
-    step = float(pixelScale) or _smallest_step([table for _, table in tables])
+    tables = read_tables(name)
+    points = np.concatenate([table_points(table, where, target) for where, table in tables])
+    step = float(pixelScale) or smallest_step([table for _, table in tables])
     grid = montage_grid(points, step, north_aligned=bool(northAligned), pad=float(pad), percent=bool(isPercentage), max_pixel=int(maxPixel))
     if max(grid.naxis) > _MAX_AXIS:
         raise InputError(f"a template of {grid.naxis[0]} x {grid.naxis[1]} pixels is too large", hint="pixelScale is in degrees")
-    planes, cubes = _planes([table for _, table in tables])
+    planes, cubes = shared_planes([table for _, table in tables])
     text = simple_header(
         word,
         epoch,
@@ -353,80 +334,3 @@ def mMakeHdr(
     for i, (lon, lat) in enumerate(corners.tolist(), 1):
         answer |= {f"lon{i}": lon, f"lat{i}": lat}
     return answer
-
-
-def _tables(name: str) -> list[tuple[str, DataFrame]]:
-    """A table with its name, or those that are named in its column ``table`` (as they stand, or beside it)."""
-    from nbmosaic.io.tables import read_table
-
-    def read(path: str, complaint: str) -> DataFrame:
-        try:
-            return read_table(path)
-        except (TableFormatError, ValueError) as error:
-            raise FormatError(f"{complaint}: {path} ({error})", path=path) from error
-
-    table = read(name, "Invalid table file")
-    if "table" not in table.columns:
-        return [(name, table)]
-    members = [str(member) for member in table["table"]]
-    paths = [member if Path(member).exists() else str(Path(name).parent / member) for member in members]
-    return [(path, read(path, "Invalid image metadata file")) for path in paths]
-
-
-def _planes(tables: Sequence[DataFrame]) -> tuple[list[tuple[int, float, float, float]], int]:
-    """Third and fourth axis that all rows share, and the number of rows with more than two axes."""
-    from nbmosaic.core.geometry.montage_grid import common_axis
-
-    def column(key: str) -> FloatArray:
-        parts = [table[key].to_numpy(float) if key in table.columns else np.full(len(table), np.nan) for table in tables]
-        return np.concatenate(parts)
-
-    axes = column("naxis")
-    found: list[tuple[int, float, float, float]] = []
-    for k in (3, 4):
-        plane = common_axis(*(column(f"{key}{k}") for key in ("naxis", "crval", "crpix", "cdelt"))) if (axes >= k).all() else None
-        if plane is None:
-            break
-        found.append(plane)
-    return found, int((axes > 2).sum())
-
-
-def _smallest_step(tables: Sequence[DataFrame]) -> float:
-    """Smallest scale of some tables, as Montage takes it; an arcsecond where they have none."""
-    steps = np.abs(
-        np.concatenate([[], *(table[c].to_numpy(float) for table in tables for c in ("cdelt1", "cdelt2") if c in table.columns)])
-    )
-    steps = steps[np.isfinite(steps) & (steps > 0) & (steps < 360.0)]
-    return float(steps.min()) if steps.size else _ARCSEC
-
-
-def _points(table: DataFrame, name: str, target: CelestialSystem) -> FloatArray:
-    """Unit vectors, in the system of the template, of all corners or positions of a table."""
-    from nbmosaic.core.geometry.j2000 import J2000, j2000_centre_and_corners, system_change
-    from nbmosaic.core.geometry.sky_regions import sky_vectors
-    from nbmosaic.io.image_table import row_wcs
-
-    for new, old in (("naxis1", "ns"), ("naxis2", "nl")):
-        if new not in table.columns and old in table.columns:
-            table[new] = table[old]
-    if all(column in table.columns for column in _CORNERS):
-        lon, lat = table[_CORNERS[::2]].to_numpy(float).ravel(), table[_CORNERS[1::2]].to_numpy(float).ravel()
-    elif all(column in table.columns for column in _WCS_COLUMNS):
-        rows = enumerate(table.to_dict("records"), 1)
-        corners = [
-            j2000_centre_and_corners(row_wcs(row, f"{name}, row {k}"), (int(row["naxis2"]), int(row["naxis1"])))[1] for k, row in rows
-        ]
-        lon, lat = np.array(corners).reshape(-1, 2).T
-    elif {"ra", "dec"} <= set(table.columns):
-        lon, lat = table["ra"].to_numpy(float), table["dec"].to_numpy(float)
-    else:
-        raise InputError(
-            "Need columns: ctype1 ctype2 nl ns crval1 crval2 crpix1 crpix2 cdelt1 cdelt2 crota2 (equinox optional).  Four corners (equatorial) will be "
-            f"used if they exist or even just a single set of coordinates ({name} has {', '.join(map(str, table.columns[:8]))})"
-        )
-    known = np.isfinite(lon) & np.isfinite(lat)
-    if not known.any():
-        raise InputError(f"{name} holds no positions")
-    lon, lat = lon[known], lat[known]
-    change = system_change(J2000, target)
-    return sky_vectors(*((lon, lat) if change is None else change(lon, lat)))
