@@ -81,11 +81,11 @@ class ArrayCube:
 
     def read(self, first: int, last: int) -> CubePlanes:
         """Planes from `first` up to, not including, `last`."""
-        data = np.array(np.ma.getdata(self.data)[first:last], np.float64)
+        data = np.array(np.ma.getdata(self.data)[first:last], np.float64, order="C")
         mask = ~np.isfinite(data)
         if self.mask is not None:
             mask |= np.asarray(self.mask[first:last], bool)
-        variance = None if self.variance is None else np.array(np.ma.getdata(self.variance)[first:last], np.float64)
+        variance = None if self.variance is None else np.array(np.ma.getdata(self.variance)[first:last], np.float64, order="C")
         return CubePlanes(data=data, mask=mask, variance=variance)
 
 

@@ -232,7 +232,7 @@ def _add(
     shape = total.shape
     bad = planes.mask
     planes.data[bad] = 0.0
-    total += (weights @ planes.data.reshape(n, -1)).reshape(shape)
+    total += np.einsum("i,ij->j", weights, planes.data.reshape(n, -1)).reshape(shape)  # a matrix product would start threads
     norm += weights.sum()
     if bad.any():
         for weight, plane in zip(weights, bad, strict=True):
@@ -242,4 +242,4 @@ def _add(
         any_good[:] = True
     if spread is not None and planes.variance is not None:
         planes.variance[bad] = 0.0
-        spread += (weights**2 @ planes.variance.reshape(n, -1)).reshape(shape)
+        spread += np.einsum("i,ij->j", weights**2, planes.variance.reshape(n, -1)).reshape(shape)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbmosaic._types import BoolArray, Float32Array, FloatArray
+from nbmosaic.core.psf.small_products import rows_by_rows
 
 __all__ = ["NoiseMeasure", "coloured_middle", "measure_noise", "sandwich", "white_middle"]
 
@@ -106,9 +107,7 @@ def white_middle(jacobian: NDArray[np.floating], variance: FloatArray | None = N
     -------
     ndarray, shape (n, n)
     """
-    left = jacobian if variance is None else jacobian * variance.astype(jacobian.dtype)
-    out: FloatArray = (left @ jacobian.T).astype(np.float64)
-    return out
+    return rows_by_rows(jacobian, weight=variance)
 
 
 def coloured_middle(rows: NDArray[np.floating], correlation: FloatArray) -> FloatArray:
@@ -139,7 +138,7 @@ def coloured_middle(rows: NDArray[np.floating], correlation: FloatArray) -> Floa
         return np.zeros((0, 0))
     filtered = fft.irfft2(fft.rfft2(rows.astype(np.float32), s=shape) * spectrum, s=shape)[:, : rows.shape[1], : rows.shape[2]]
     flat = rows.reshape(len(rows), -1)
-    out: FloatArray = (filtered.reshape(len(rows), -1) @ flat.T).astype(np.float64)
+    out = rows_by_rows(filtered.reshape(len(rows), -1), flat)
     return 0.5 * (out + out.T)
 
 

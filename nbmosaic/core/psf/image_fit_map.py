@@ -18,6 +18,7 @@ from nbmosaic._types import Float32Array, FloatArray
 from nbmosaic.core.psf.covariance import white_middle
 from nbmosaic.core.psf.image_fit_plane import PlaneProblem
 from nbmosaic.core.psf.image_fit_solver import Solution
+from nbmosaic.core.psf.small_products import rows_by_vector
 from nbmosaic.types.photometry import Estimate
 
 __all__ = ["MAP_NAMES", "MapStep", "linear_map_step", "map_estimates"]
@@ -75,16 +76,16 @@ def linear_map_step(
     by_dx, by_dy = (scale * d.reshape(ny, nx) for d in problem.derivatives(solution.x, (0, 1)))
     rows: Float32Array = np.stack([(x * by_dy - y * by_dx).ravel(), (x * by_dx + y * by_dy).ravel()]).astype(np.float32)
     jacobian = np.concatenate([solution.jacobian, rows])
-    gradient = (jacobian @ solution.residual.astype(np.float32)).astype(np.float64)
+    gradient = rows_by_vector(jacobian, solution.residual)
     step = np.linalg.lstsq(white_middle(jacobian), gradient, rcond=1e-12)[0]
     values = np.array([*solution.linear, *solution.x])
     values[list(solution.rows)] += step[:-2]
-    moved: FloatArray = step[-2:] @ rows
+    moved: FloatArray = np.einsum("i,ij->j", step[-2:], rows)
     after = replace(
         solution,
         linear=(float(values[0]), float(values[1])),
         x=np.clip(values[2:], low, high),
-        residual=solution.residual - step @ jacobian,
+        residual=solution.residual - np.einsum("i,ij->j", step, jacobian),
         jacobian=jacobian,
     )
     corner = math.hypot(*step[-2:]) * math.hypot(float(x[-1]), float(y[-1, 0]))

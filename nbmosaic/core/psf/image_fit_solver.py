@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbmosaic._types import Float32Array, FloatArray
+from nbmosaic.core.psf.small_products import dot, rows_by_rows, rows_by_vector
 
 __all__ = ["FitProblem", "LinearBounds", "Solution", "solve_image_fit"]
 
@@ -102,7 +103,7 @@ class Solution:
     @property
     def chisqr(self) -> float:
         """Sum of squared weighted residuals."""
-        return float(self.residual @ self.residual)
+        return dot(self.residual, self.residual)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,19 +149,19 @@ class _Minimiser:
         self.varying = [i for i in range(len(low)) if low[i] < high[i]]
         self.evaluations = 0
         data, level = problem.data, problem.level
-        self.level_level, self.level_data = float(level @ level), float(level @ data)
+        self.level_level, self.level_data = dot(level, level), dot(level, data)
 
     def point(self, x: FloatArray) -> _Point:
         """Model and best linear parameters at x."""
         problem = self.problem
         basis = problem.basis(x)
         self.evaluations += 1
-        moments = np.array([[basis @ basis, basis @ problem.level], [0.0, self.level_level]])
+        moments = np.array([[dot(basis, basis), dot(basis, problem.level)], [0.0, self.level_level]])
         moments[1, 0] = moments[0, 1]
-        linear, clamped = _bounded_pair(moments, np.array([basis @ problem.data, self.level_data]), self.linear)
+        linear, clamped = _bounded_pair(moments, np.array([dot(basis, problem.data), self.level_data]), self.linear)
         residual = problem.data - linear[0] * basis
         residual -= linear[1] * problem.level
-        return _Point(x, basis, linear, clamped, residual, float(residual @ residual))
+        return _Point(x, basis, linear, clamped, residual, dot(residual, residual))
 
     def jacobian(self, at: _Point) -> Float32Array:
         """Rows scale, bg, and the varying nonlinear parameters, in single precision (the residual is not)."""
@@ -183,10 +184,10 @@ class _Minimiser:
         """Steps until the predicted decrease is negligible."""
         here = self.point(start)
         jacobian, made, moved, fresh, damping, converged = self.jacobian(here), here.x, 0.0, True, 0.0, False
-        normal = (jacobian @ jacobian.T).astype(np.float64)
+        normal = rows_by_rows(jacobian)
         unit = max(here.chisqr / here.residual.size, 1e-300)
         while self.evaluations < self.max_evaluations:
-            gradient = (jacobian @ here.residual.astype(np.float32)).astype(np.float64)
+            gradient = rows_by_vector(jacobian, here.residual)
             rows = self.open_rows(here, gradient)
             step, decrease = _step(normal, gradient, rows, damping)
             unit = max(here.chisqr / here.residual.size, 1e-300)
@@ -205,7 +206,7 @@ class _Minimiser:
                 here, moved, fresh, damping = new, moved + decrease, False, 0.1 * damping if damping > 1e-6 else 0.0
             if _stale(moved / unit, made, here.x):
                 jacobian, made, moved, fresh = self.jacobian(here), here.x, 0.0, True
-                normal = (jacobian @ jacobian.T).astype(np.float64)
+                normal = rows_by_rows(jacobian)
         return self.solution(here, jacobian, converged)
 
     def moved_to(self, x: FloatArray, step: FloatArray) -> FloatArray:
@@ -220,7 +221,7 @@ class _Minimiser:
     def solution(self, here: _Point, jacobian: Float32Array, converged: bool) -> Solution:  # noqa: FBT001
         """The end point, parameters numbered 0 scale, 1 bg, 2 + i."""
         numbers = [0, 1, *(2 + i for i in self.varying)]
-        gradient = (jacobian @ here.residual.astype(np.float32)).astype(np.float64)
+        gradient = rows_by_vector(jacobian, here.residual)
         inner = self.open_rows(here, gradient)
         free = [i for i in (0, 1) if self.linear.free[i]] + list(range(2, len(numbers)))
         return Solution(

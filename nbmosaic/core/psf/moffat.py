@@ -254,13 +254,11 @@ class MoffatTable:
 
     def transform_at(self, fwhm: float, beta: float) -> FloatArray:
         """Transform on the dense grid."""
-        out: FloatArray = _spline_operator() @ moffat_transfer(self.nodes, fwhm=fwhm, beta=beta)
-        return out
+        return _on_dense_grid(moffat_transfer(self.nodes, fwhm=fwhm, beta=beta))
 
     def at(self, fwhm: float, beta: float) -> TransferTable:
         """Transform and derivatives on the dense grid."""
-        values = np.stack(moffat_transfer_derivatives(self.nodes, fwhm=fwhm, beta=beta), axis=1)
-        return TransferTable(*np.ascontiguousarray((_spline_operator() @ values).T))
+        return TransferTable(*(_on_dense_grid(values) for values in moffat_transfer_derivatives(self.nodes, fwhm=fwhm, beta=beta)))
 
     def look_up(self, dense: FloatArray) -> FloatArray:
         """Values of a dense grid at the frequencies of this table."""
@@ -269,6 +267,12 @@ class MoffatTable:
         out *= self._fraction
         out += dense.take(self._index, mode="clip")
         return out
+
+
+def _on_dense_grid(values: FloatArray) -> FloatArray:
+    """Values at the nodes, brought to the dense grid; row by row, as a product with the matrix would start threads (see `small_products`)."""
+    out: FloatArray = np.vecdot(_spline_operator(), values)
+    return out
 
 
 @functools.lru_cache(maxsize=1)
