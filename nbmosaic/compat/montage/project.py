@@ -84,8 +84,9 @@ def mProject(
     -----
     Differs from Montage: polygons are cut in a plane (a few 1e-4 of the values' spread from Montage's spherical ones, below 1e-4 DN from its mProjectPP),
     some 50 times faster; areas are never beyond the pixel (Montage has a few of twice the size); no outermost row or
-    column is lost (in some frames Montage drops up to a fifth of a pixel of coverage there); any WCS of astropy, at its place (Montage is 0.4" off in
-    galactic and B1950 frames); `drizzle` above 1 is refused. ICRS and FK5 are one system here, as in Montage.
+    column is lost (in some frames Montage drops up to a quarter of a pixel of coverage there); input pixels that cross the edge of the template count (Montage
+    drops them: where a template cuts through a frame, its outermost pixels lack area); any WCS of astropy, at its place (Montage is 0.4" off in galactic and
+    B1950 frames); `drizzle` above 1 is refused. ICRS and FK5 are one system here, as in Montage.
 
     Examples
     --------
@@ -287,7 +288,7 @@ def mProjExec(
 
     Notes
     -----
-    Differs from Montage: results do not depend on the order of the table; any projection works (Montage drops CEA images); no header files are left behind;
+    Differs from Montage: results do not depend on the order of the table; any projection works (Montage drops CEA and CAR images); no header files are left behind;
     failed images are named in ``msg`` and `stats`, and ``status`` is '1' where an image failed; the others are projected. Images beside the template
     do not fail.
 

@@ -236,3 +236,27 @@ def test_reference_pixels_with_decimals(tmp_path: Path) -> None:
     assert int(192.962 - fits.getval(tmp_path / "f1.fits", "CRPIX1")) == 92
     assert np.nanmax(np.abs(fits.getdata(tmp_path / "o.fits") - 0.1)) < 1e-6
     assert abs(np.nanmean(fits.getdata(tmp_path / "m.fits")) - 2.1) < 0.01
+
+
+@pytest.mark.parametrize("function", ["mProject", "mProjectPP"])
+def test_template_inside_a_frame(function: str, tmp_path: Path) -> None:
+    """Pixels of a frame that cross the edge of the template: Montage drops them, and the outermost pixels of the mosaic lack area."""
+    simulated = make_set(tmp_path, 15, ("RA-TAN",), "RA-TAN", frames=1)
+    header = fits.getheader(simulated.files[0])
+    header.update({"CRPIX1": 20.5, "CRPIX2": 20.5, "CRVAL1": round(header["CRVAL1"], 3), "CRVAL2": round(header["CRVAL2"], 3)})
+    for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2", "CDELT1", "CDELT2", "CROTA2", *list(header)[: list(header).index("CTYPE1")]):
+        header.remove(key, ignore_missing=True)
+    header.update({"CDELT1": -0.0004, "CDELT2": 0.0004, "CROTA2": 13.0})
+    (tmp_path / "t.hdr").write_text(template_lines(header, 40, 40))
+    assert call_montage(tmp_path, [(function, (simulated.files[0], "theirs.fits", "t.hdr"), {})])[0]["status"] == "0"
+    assert getattr(montage, function)(simulated.files[0], tmp_path / "ours.fits", tmp_path / "t.hdr")["status"] == "0"
+    nominal = np.radians(0.0004) ** 2
+    ours, theirs = (v / nominal for v in aligned(tmp_path / "ours_area.fits", tmp_path / "theirs_area.fits"))
+    assert ours.shape == (40, 40)
+    assert np.abs(ours - 1).max() < 1e-3
+    edge = np.ones((40, 40), bool)
+    edge[5:-5, 5:-5] = False
+    assert theirs[edge].min() < 0.9
+    assert np.abs(theirs - 1)[~edge].max() < 1e-3
+    a, b = aligned(tmp_path / "ours.fits", tmp_path / "theirs.fits")
+    assert np.sqrt(np.mean((a - b)[~edge] ** 2)) < 1e-3
