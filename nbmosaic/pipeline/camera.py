@@ -159,6 +159,7 @@ def mscimage(
     """
     from nbmosaic.pipeline.camera_pieces import MapOptions, PieceOptions
     from nbmosaic.pipeline.camera_run import project_exposures
+    from nbmosaic.pipeline.loading import load_kernels
     from nbmosaic.types.camera import Interpolant
 
     planes = {"hdu": hdu, "weight": weights, "variance": variance, "mask": mask, "mask_bits": mask_bits, "bpm": bpm}
@@ -185,6 +186,7 @@ def mscimage(
         bad=choose(bad, Bad.__args__, option="bad"),  # type: ignore[attr-defined]
         map=mapping,
     )
+    load_kernels()
     found, left_out = _opened(exposures, planes, on_error)
     plane, within = output_plane(found[0], reference=reference, template=template, centre=(ra, dec), scale_arcsec=scale, rotation=rotation)
     return project_exposures(

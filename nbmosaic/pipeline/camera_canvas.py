@@ -133,16 +133,19 @@ class FileRows:
             array.fill(0)
         yield CanvasRows(**held), 0
         for name, (path, start, dtype) in self._places.items():
-            for row, values in zip(range(first, last), held[name].view(np.uint8), strict=True):
-                self._write(path, values, start + (row * nx + left) * dtype.itemsize)
+            position, length = start + (first * nx + left) * dtype.itemsize, width * dtype.itemsize
+            self._write(path, held[name].reshape(-1).view(np.uint8), position, length=length, stride=nx * dtype.itemsize)
 
-    def _write(self, path: Path, values: AnyArray, position: int) -> None:
-        """Write bytes."""
+    def _write(self, path: Path, values: AnyArray, position: int, *, length: int = 0, stride: int = 0) -> None:
+        """Write bytes: all of them, or parts of some length that lie a stride apart."""
         descriptor, view = self._streams[path].fileno(), memoryview(values.data)
+        length = length or len(view)
         try:
-            while view:
-                done = os.pwrite(descriptor, view, position)
-                view, position = view[done:], position + done
+            for start in range(0, len(view), length):
+                done = os.pwrite(descriptor, view[start : start + length], position)
+                while done < length:  # the disk is full, which the next call tells, or a signal came
+                    done += os.pwrite(descriptor, view[start + done : start + length], position + done)
+                position += stride
         except OSError as error:
             raise self._failed(path, error) from error
 

@@ -303,7 +303,7 @@ class PieceBuffers:
     def __init__(self) -> None:
         from nbmosaic.core.resampling.workspace import Workspace
 
-        self.pixels, self.mask, self.zones, self.data = Workspace(), Workspace(), Workspace(), Workspace()
+        self.mask, self.zones, self.data = Workspace(), Workspace(), Workspace()
 
 
 def resample_one(
@@ -313,13 +313,14 @@ def resample_one(
 
     With `measure` its noise gain and valid pixels are found. `blank` is what the form ``blanked`` writes beyond the piece.
     """
-    from nbmosaic.core.camera_combine import mask_codes, n_values
+    from nbmosaic.core.camera_combine import n_values
     from nbmosaic.core.geometry.sampled_map import sampled_area
     from nbmosaic.core.resampling.piece_noise import piece_noise_gain
-    from nbmosaic.core.resampling.pieces import resample_mask, resample_piece
+    from nbmosaic.core.resampling.pieces import resample_codes, resample_mask, resample_piece
 
     info, forward = placed.piece.info, placed.sampled or placed.forward
-    pixels = info.source.load(buffers.pixels.array("pixels", info.shape, "f4"))
+    # read to where the result goes: the kernels read a padded copy, which is made before anything is written there (34 MB less for 2048 x 4096)
+    pixels = info.source.load(buffers.data.array("data", info.shape, "f4"))
     bad = np.zeros(info.shape, bool) if pixels.mask is None else pixels.mask
     if options.bad == "flag":  # the kernels read bad pixels as they are
         pixels = replace(pixels, mask=None)
@@ -345,17 +346,19 @@ def resample_one(
             done.variance[...] *= area * area
     if options.form == "bits":
         mask = _bits(bad, placed, options, buffers)
+    elif options.form == "values":
+        interpolant, section = options.mask_interpolant, placed.section
+        mask = resample_mask(bad, forward, interpolant=interpolant, section=section, outside=10000.0, workspace=buffers.mask)
     else:
-        mask = resample_mask(
+        mask = resample_codes(
             bad,
             forward,
+            done.data,
             interpolant=options.mask_interpolant,
             section=placed.section,
-            outside=10000.0 if options.form == "values" else 20000.0,
+            blank=blank if options.form == "blanked" else None,
             workspace=buffers.mask,
         )
-        if options.form != "values":
-            mask = mask_codes(mask, done.data, blank=blank if options.form == "blanked" else None)
     frame = ProjectedFrame(
         box=done.box,
         data=done.data,

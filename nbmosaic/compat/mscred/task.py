@@ -183,10 +183,13 @@ def _one(name: str, target: str, parameters: Parameters, template: Template | No
     from nbmosaic.io.exposure import find_image, open_exposure
     from nbmosaic.io.output import check_output
     from nbmosaic.pipeline.camera_image import write_exposure
+    from nbmosaic.pipeline.loading import load_kernels
 
     image, mask = image_target(target), mask_target(target)
     check_output(image, overwrite=parameters.overwrite)
-    exposure = open_exposure(find_image(name), bpm=parameters.pixmask)
+    source = find_image(name)
+    load_kernels()
+    exposure = open_exposure(source, bpm=parameters.pixmask)
     masks = [mask.format(piece.extname.upper()) for piece in exposure.pieces] if parameters.format == "mef" else [mask.format("")]
     for path in masks if parameters.pixmask else ():
         if path == image:

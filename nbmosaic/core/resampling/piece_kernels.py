@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nbmosaic._types import BoolArray, Float32Array, FloatArray, IntArray
 from nbmosaic.core.resampling.kernels import HALF, NAN, ONE, U0, U1, U2, U3, U4, U5, U6, U7, U8, _addresses, _blank_outside
 
-__all__ = ["SHARED", "fill_boundary", "gather_codes", "mask_linear", "taps4", "taps8", "taps_many"]
+__all__ = ["SHARED", "codes_linear", "fill_boundary", "gather_codes", "mask_linear", "taps4", "taps8", "taps_many"]
 
 SHARED = "6bccc11a4cba01be"  # fingerprint of the functions of other files: where they change, this file must, or old compiled versions stay in use
 
@@ -227,6 +227,46 @@ def mask_linear(
             res[start + i] = blank
         if not full:
             _blank_codes(res, start, lo, hi, ok, blank)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def codes_linear(
+    codes: ByteArray, data: Float32Array, blank_outside: int, blank: float,
+    pu: FloatArray, pv: FloatArray, table: int, first: int, n: int, scale: float, window: FloatArray,
+    out: ByteArray, y0: int, x0: int,
+) -> None:  # fmt: skip
+    """`mask_linear` of 10000 and 20000, turned into the codes ``int(value / 10010 + 1)``; blanks the data where the code is 2, if asked."""
+    flat, res, pixels = codes.ravel(), out.ravel(), data.ravel()
+    stride, width = codes.shape[1], out.shape[1]
+    down = np.uint64(stride)
+    values = np.array([0.0, 10000.0, 20000.0], np.float32)
+    x, y = np.empty(n), np.empty(n)
+    idx, ok = np.empty(n, np.int32), np.empty(n, np.bool_)
+    fu, fv = np.empty(n, np.float32), np.empty(n, np.float32)
+    nothing = np.float32(blank)
+    for r in range(pu.shape[0]):
+        lo, hi, _ = _addresses(pu, pv, r, table, first, scale, n, window, stride, x, y, idx, fu, fv, ok)
+        start = np.uint64((y0 + r) * width + x0)
+        for i in range(U0, np.uint64(n)):
+            if i < lo or i >= hi or not ok[i]:
+                res[start + i] = np.uint8(2)
+                if blank_outside:
+                    pixels[start + i] = nothing
+                continue
+            q = np.uint64(np.uint32(idx[i]))
+            q2 = q + down
+            c00, c01, c10, c11 = flat[q], flat[q + U1], flat[q2], flat[q2 + U1]
+            if c00 | c01 | c10 | c11:
+                f, g = fu[i], fv[i]
+                upper = (ONE - f) * values[c00] + f * values[c01]
+                lower = (ONE - f) * values[c10] + f * values[c11]
+                value = np.int32((ONE - g) * upper + g * lower)
+                code = np.uint8(np.int32(value > 0) + np.int32(value >= 10010))
+                res[start + i] = code
+                if blank_outside and code == 2:
+                    pixels[start + i] = nothing
+            else:
+                res[start + i] = np.uint8(0)
 
 
 @njit(nogil=True, error_model="numpy")

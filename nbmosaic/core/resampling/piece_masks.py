@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nbmosaic._types import AnyArray, BoolArray
+from nbmosaic._types import AnyArray, BoolArray, Float32Array
 from nbmosaic.core.resampling.piece_maps import open_window
 from nbmosaic.core.resampling.piece_sampler import PieceSampler, checked_section
 from nbmosaic.core.resampling.piece_taps import tap_table
@@ -19,7 +19,7 @@ from nbmosaic.types.camera import Interpolant, PieceFlag
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["MASK_HIGH", "MASK_OUTSIDE", "piece_flags", "resample_mask"]
+__all__ = ["MASK_HIGH", "MASK_OUTSIDE", "piece_flags", "resample_codes", "resample_mask"]
 
 MASK_HIGH = 10000.0
 MASK_OUTSIDE = 20000.0
@@ -91,6 +91,49 @@ def resample_mask(
     np.minimum(values, _LARGEST_CODE, out=values)
     values[np.isnan(values)] = outside
     out[...] = values
+    return out
+
+
+def resample_codes(
+    bad: BoolArray,
+    forward: PixelMap,
+    data: Float32Array,
+    *,
+    interpolant: Interpolant,
+    section: PixelBox | None = None,
+    blank: float | None = None,
+    workspace: Workspace | None = None,
+) -> AnyArray:
+    """IRAF's codes of a resampled mask, see `nbmosaic.core.camera_combine.mask_codes`; for ``linear`` in one pass.
+
+    Parameters
+    ----------
+    bad, forward, interpolant, section, workspace
+        As for `resample_mask`.
+    data : ndarray of float32, over ``forward.box``
+        The resampled piece; `blank` is written where the code is 2.
+    blank : float, optional
+        See `data`; None leaves the values.
+
+    Returns
+    -------
+    ndarray of uint8, over ``forward.box``
+        0 good, 1 touched by bad pixels, 2 mostly out of bounds.
+    """
+    from nbmosaic.core.camera_combine import mask_codes
+    from nbmosaic.core.resampling.piece_kernels import codes_linear
+
+    workspace = Workspace() if workspace is None else workspace
+    segments = map_segments(forward)
+    if interpolant.kind != "linear" or not covers(segments, forward.box.shape):
+        return mask_codes(resample_mask(bad, forward, interpolant=interpolant, section=section, workspace=workspace), data, blank=blank)
+    shape = (bad.shape[0], bad.shape[1])
+    kernel = PieceSampler(interpolant, shape, "constant", workspace)
+    codes = read_only(_section_codes(bad, kernel, checked_section(section, shape), 2), np.uint8)
+    window = read_only(open_window(shape, kernel.pad, 0, 1, centred=False), np.float64)
+    out = workspace.array("codes", forward.box.shape, np.uint8)
+    for segment in segments:
+        codes_linear(codes, data, int(blank is not None), 0.0 if blank is None else blank, *segment.arguments(window, out))
     return out
 
 

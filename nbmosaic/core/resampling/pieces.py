@@ -21,7 +21,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.core.resampling.piece_maps import BOUNDARIES, open_window
-from nbmosaic.core.resampling.piece_masks import piece_flags, resample_mask
+from nbmosaic.core.resampling.piece_masks import piece_flags, resample_codes, resample_mask
 from nbmosaic.core.resampling.piece_sampler import PieceSampler, checked_section
 from nbmosaic.core.resampling.points import MINIMUM_COVERAGE, Planes, source_planes
 from nbmosaic.core.resampling.segments import covers, map_segments, multiply_by_area, read_only
@@ -34,7 +34,7 @@ from nbmosaic.types.frame import FramePixels
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["BAD_PIXELS", "piece_flags", "resample_mask", "resample_piece", "warmup"]
+__all__ = ["BAD_PIXELS", "piece_flags", "resample_codes", "resample_mask", "resample_piece", "warmup"]
 
 BAD_PIXELS = ("flag", "exclude", "interpolate")
 _SMALLEST_AREA = 1e-6  # less is the rounding of positions on the edge
@@ -237,11 +237,9 @@ class _Piece:
             plane = self._good_plane(good)
             prefilter(plane, 0)
             return plane
-        closed = kernel.empty("closed", np.uint8)
-        closed[...] = good
-        kernel.close(closed, 1)
+        kernel.close(good, 1)  # only its padding changes, which nothing else reads
         plane = kernel.empty("plane")
-        prefilter_good(closed, plane)
+        prefilter_good(good, plane)
         return plane
 
     def _share(self, good: AnyArray) -> Float32Array:
@@ -341,4 +339,5 @@ def warmup() -> None:
         for few in (bad, bad & (np.arange(20) == 3)):
             resample_piece(FramePixels(data=plane, mask=few), forward, interpolant=kernel, bad="exclude", cut=True)
         resample_mask(bad, forward, interpolant=kernel)
+        resample_codes(bad, forward, plane.copy(), interpolant=kernel)
         piece_flags(bad, forward, interpolant=kernel)

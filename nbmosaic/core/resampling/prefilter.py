@@ -20,6 +20,7 @@ POLE = np.float32(np.sqrt(3.0) - 2.0)
 GAIN = np.float32(6.0)
 HORIZON = 16  # POLE**16 = 7e-10, below the precision of float32
 REACH = 12  # POLE**13 * 3 = 1e-7: what a single sample adds to coefficients further away
+SIDE, WIDTH = 2 * REACH + 1, 32  # rows of a stamp, and columns, of which those behind the first SIDE are 0: whole registers
 FEW = 0.01  # part of bad pixels up to which `prefilter_good` is the faster way: it costs 150 ns for each, the filter 3 ns a pixel
 BLOCK = 16  # rows done together: 64 bytes, one vector register
 
@@ -100,16 +101,23 @@ def prefilter_good(good: AnyArray, out: Float32Array) -> None:
     Agrees with `prefilter` to 1e-6, but within some pixels of the outermost samples, where that has a spline with straight ends.
     """
     ny, nx = good.shape
-    stamp = np.empty((2 * REACH + 1, 2 * REACH + 1), np.float32)
+    stamp = np.zeros((SIDE, WIDTH), np.float32)
     for dy in range(-REACH, REACH + 1):
-        for dx in range(-REACH, REACH + 1):
+        left = REACH - abs(dy)
+        for dx in range(-left, left + 1):
             stamp[dy + REACH, dx + REACH] = np.float32(3.0) * POLE ** (abs(dx) + abs(dy))
     out[:] = np.float32(1)
     for y in range(ny):
+        row = good[y]
         for x in range(nx):
-            if good[y, x]:
+            if row[x]:
                 continue
-            for j in range(max(0, y - REACH), min(ny, y + REACH + 1)):
-                left = REACH - abs(j - y)
-                for i in range(max(0, x - left), min(nx, x + left + 1)):
-                    out[j, i] -= stamp[j - y + REACH, i - x + REACH]
+            top, left = y - REACH, x - REACH
+            if top >= 0 and top + SIDE <= ny and left >= 0 and left + WIDTH <= nx:
+                for j in range(SIDE):
+                    for i in range(WIDTH):
+                        out[top + j, left + i] -= stamp[j, i]
+                continue
+            for j in range(max(0, top), min(ny, top + SIDE)):
+                for i in range(max(0, left), min(nx, left + SIDE)):
+                    out[j, i] -= stamp[j - top, i - left]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nbmosaic.core.camera_combine import mask_codes
 from nbmosaic.core.geometry.fitted_map import fit_surface_map, pixel_map
 from nbmosaic.core.geometry.pixmap import MapPatch, PixelMap
-from nbmosaic.core.resampling.pieces import piece_flags, resample_mask, resample_piece
+from nbmosaic.core.resampling.pieces import piece_flags, resample_codes, resample_mask, resample_piece
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.types import PixelBox
 from nbmosaic.types.camera import Interpolant, PieceFlag
@@ -43,6 +46,21 @@ def test_mask_is_the_image_of_the_section(name: str, outside: float) -> None:
     # code 0 only where bad pixels and the outside have less than 1/10000
     sure = np.abs(np.abs(slow) - 1) > 0.01
     assert ((ours == 0) == (np.abs(slow) < 1))[sure].all()
+
+
+@pytest.mark.parametrize("blank", [None, -5.0, np.nan])
+@pytest.mark.parametrize("name", ["nearest", "linear", "poly5", "spline3"])
+def test_codes_in_one_pass(name: str, blank: float | None) -> None:
+    kernel, bad = Interpolant.parse(name), bad_pixels()
+    whole = turned(PixelBox(-4, 36, -4, 40))
+    for forward in (whole, replace(whole, box=PixelBox(-6, 36, -4, 40))):  # the second leaves rows out
+        data = np.random.default_rng(3).normal(0, 1, forward.box.shape).astype(np.float32)
+        slow = data.copy()
+        codes = mask_codes(resample_mask(bad, forward, interpolant=kernel, section=SECTION), slow, blank=blank)
+        found = resample_codes(bad, forward, data, interpolant=kernel, section=SECTION, blank=blank)
+        assert {0, 1, 2} <= set(np.unique(found).tolist())
+        np.testing.assert_array_equal(found, codes)
+        np.testing.assert_array_equal(data, slow)
 
 
 def test_weight_of_a_ten_thousandth_counts() -> None:
