@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nbmosaic._types import BoolArray, Float32Array, FloatArray
 from nbmosaic.core.psf.fourier_window import FourierGrid, fourier_grid, reference_response
 from nbmosaic.core.psf.moffat import MoffatTable
+from nbmosaic.core.psf.same_arrays import SameArrays
 
 __all__ = ["PlaneProblem", "ReferenceSpectrum", "faded_part", "reach_mask", "reference_spectrum", "unknown_light"]
 
@@ -39,6 +40,8 @@ class ReferenceSpectrum:
         Pixel of the extended frame on which pixel (0, 0) of the image lies.
     sharp : ndarray of complex, shape (my, mx // 2 + 1)
         Transform of the reference divided by its response, faded out near Nyquist.
+    sharp32 : ndarray of complex64
+        The same in single precision, for derivatives.
     beyond : ndarray of complex
         The same of that part of the extended frame where the reference is not known (extended or filled).
     known : ndarray of bool, shape (my, mx)
@@ -56,6 +59,7 @@ class ReferenceSpectrum:
     grid: FourierGrid
     first: tuple[int, int]
     sharp: NDArray[np.complex128]
+    sharp32: NDArray[np.complex64]
     beyond: NDArray[np.complexfloating]
     known: BoolArray
     level: float
@@ -100,10 +104,31 @@ def reference_spectrum(
     -----
     Beyond its frame the reference is continued by its mirror image: what a galaxy cut by the edge has outside is like what it has inside, and no jump is left
     that the division by the window would amplify. The ends of the margin fade to 0, so that nothing jumps where the period closes either
-    (fwhm wrong by 0.004 arcsec where it does).
+    (fwhm wrong by 0.004 arcsec where it does). The last spectrum is kept, found again by the content of the arrays: the bands of a cube and the images of a
+    batch have one reference.
     """
+    oy, ox = offset
+    ny, nx = shape
+    dy, dx = step_arcsec
+    psf = (float(hst_fwhm), float(hst_beta))
+    return _spectrum_of(
+        SameArrays.of(data, known), (int(oy), int(ox)), (int(ny), int(nx)), (float(dy), float(dx)), float(margin_arcsec), psf
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _spectrum_of(
+    reference: SameArrays,
+    offset: tuple[int, int],
+    shape: tuple[int, int],
+    step_arcsec: tuple[float, float],
+    margin_arcsec: float,
+    psf: tuple[float, float],
+) -> ReferenceSpectrum:
+    """See `reference_spectrum`; its arrays are read only."""
     from scipy import fft
 
+    data, known = reference.arrays()
     level = float(np.median(data[known][::7])) if known.any() else 0.0  # any level will do: it is added again
     inside = _without_holes(np.where(known, data - level, 0.0), known)
     size, first, pads, cut = _layout(data.shape, offset, shape, [int(np.ceil(margin_arcsec / step)) for step in step_arcsec])
@@ -113,12 +138,17 @@ def reference_spectrum(
         fade = np.expand_dims(_fade(size[axis], first[axis], size[axis] - first[axis] - shape[axis]), 1 - axis)
         extended *= fade
         sure &= fade == 1.0
-    grid, table, response, inverse = _response(size, (float(step_arcsec[0]), float(step_arcsec[1])), float(hst_fwhm), float(hst_beta))
+    grid, table, response, inverse = _response(size, step_arcsec, *psf)
+    sharp = fft.rfft2(extended) * inverse
     beyond = fft.rfft2(np.where(sure, 0.0, extended).astype(np.float32)) * inverse.astype(np.float32)
+    sharp32 = sharp.astype(np.complex64)
+    for array in (sharp, sharp32, beyond, sure):
+        array.flags.writeable = False
     return ReferenceSpectrum(
         grid=grid,
         first=first,
-        sharp=fft.rfft2(extended) * inverse,
+        sharp=sharp,
+        sharp32=sharp32,
         beyond=beyond,
         known=sure,
         level=level,
@@ -146,7 +176,6 @@ class PlaneProblem:
         self.weight32: Float32Array = weight.astype(np.float32)
         self._data: FloatArray = (np.where(weight > 0.0, image, 0.0) * weight).ravel()
         self._last: tuple[float, float, FloatArray] | None = None
-        self._sharp32 = spectrum.sharp.astype(np.complex64)
         self._model: tuple[FloatArray, FloatArray] | None = None
         self._turn_x, self._turn_y = -2j * np.pi * spectrum.grid.kx, -2j * np.pi * spectrum.grid.ky[:, None]
 
@@ -203,7 +232,7 @@ class PlaneProblem:
     def derivatives(self, x: FloatArray, wanted: Sequence[int]) -> list[NDArray[np.floating]]:
         """Derivatives of `basis` with respect to dx, dy, fwhm, 1 / beta; single precision halves their cost."""
         along_y, along_x = (a.astype(np.complex64) for a in self.moved(x))
-        moved = self._sharp32 * along_x
+        moved = self.spectrum.sharp32 * along_x
         moved *= along_y
         tables = self.spectrum.table.at(float(x[2]), 1.0 / float(x[3]))
         look_up = self.spectrum.table.look_up

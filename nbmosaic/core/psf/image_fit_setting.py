@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nbmosaic._types import BoolArray, FloatArray
 from nbmosaic.core.psf.image_fit_assemble import FitBounds, fit_bounds
 from nbmosaic.core.psf.image_fit_plane import ReferenceSpectrum, reference_spectrum
 from nbmosaic.core.psf.image_fit_start import FitStart, find_start
+from nbmosaic.core.psf.same_arrays import SameArrays
 from nbmosaic.errors import AlgorithmError, ConfigError, ShapeError
 from nbmosaic.types.photometry import FitFrame, ParameterSpec
 
@@ -144,25 +147,37 @@ def _start(
     parameters: dict[str, ParameterSpec],
 ) -> FitStart:
     """Start from both images cut by the same mask: what the mask does to their spectra is then alike."""
-    from scipy import fft
-
     (oy, ox), (ny, nx) = offset, image.shape
     part = (slice(oy, oy + ny), slice(ox, ox + nx))
     both = compared & reference.good[part]
     if not both.any():
         raise AlgorithmError("the good pixels of image and reference do not overlap", hint="check the masks")
-    cut = []
-    for data in (reference.data[part], image.data):
-        full = np.zeros(spectrum.grid.shape, np.float32)
-        full[:ny, :nx] = np.where(both, data - np.median(data[both][::7]), 0.0)
-        cut.append(fft.rfft2(full))
     return find_start(
-        cut[0],
-        cut[1] * spectrum.response.astype(np.float32),
+        _reference_cut(SameArrays.of(reference.data[part], both), spectrum.grid.shape),
+        _transform_cut(image.data, both, spectrum.grid.shape) * spectrum.response.astype(np.float32),
         spectrum.grid,
         (float(image.step_arcsec[0]), float(image.step_arcsec[1])),
         parameters,
     )
+
+
+def _transform_cut(data: FloatArray, compared: BoolArray, shape: tuple[int, int]) -> NDArray[np.complexfloating]:
+    """Transform of an image that is 0 where nothing is compared, in a frame of another shape; in single precision."""
+    from scipy import fft
+
+    full = np.zeros(shape, np.float32)
+    full[: data.shape[0], : data.shape[1]] = np.where(compared, data - np.median(data[compared][::7]), 0.0)
+    out: NDArray[np.complexfloating] = fft.rfft2(full)
+    return out
+
+
+@functools.lru_cache(maxsize=1)
+def _reference_cut(reference: SameArrays, shape: tuple[int, int]) -> NDArray[np.complexfloating]:
+    """The transform of the reference, kept for the next image with the same mask."""
+    data, compared = reference.arrays()
+    out = _transform_cut(data, compared, shape)
+    out.flags.writeable = False
+    return out
 
 
 def _check_frames(reference: FitFrame, image: FitFrame, sky_mask: BoolArray | None, offset: tuple[int, int]) -> None:

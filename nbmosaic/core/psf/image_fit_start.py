@@ -154,17 +154,19 @@ def _seeing(k: FloatArray, ratio: FloatArray, power: FloatArray, fwhm: Parameter
     given = fwhm.value is not None
     widths = np.full(1, fwhm.value) if given else np.clip(np.geomspace(0.1, 4.0, 25), max(fwhm.min, 1e-3), fwhm.max)
     first = _value(beta, 2.8)
-    best = _best_of([(float(w), first) for w in widths], k, ratio, power)
+    best = _best_of(widths, [first], k, ratio, power)
     if not given or beta.value is None:
         near = widths if given else np.clip(best[0] * np.geomspace(0.86, 1.16, 5), max(fwhm.min, 1e-3), fwhm.max)
         betas = [first] if beta.value is not None else [float(np.clip(b, beta.min, beta.max)) for b in _BETAS]
-        best = _best_of([(float(w), b) for w in near for b in betas], k, ratio, power)
+        best = _best_of(near, betas, k, ratio, power)
     return best
 
 
-def _best_of(trials: list[tuple[float, float]], k: FloatArray, ratio: FloatArray, power: FloatArray) -> tuple[float, float, float]:
-    """That of some pairs fwhm, beta which describes the ratio of spectra best, with its scale."""
-    model = np.stack([moffat_transfer(k, fwhm=f, beta=max(b, 1.01)) for f, b in trials])
+def _best_of(widths: FloatArray, betas: list[float], k: FloatArray, ratio: FloatArray, power: FloatArray) -> tuple[float, float, float]:
+    """That pair of some fwhm and some beta which describes the ratio of spectra best, with its scale."""
+    # the transform depends on fwhm times k alone, so one call does all widths of one beta
+    model = np.concatenate([moffat_transfer(widths[:, None] * k, fwhm=1.0, beta=max(b, 1.01)) for b in betas])
     projection, norm = (model * power) @ ratio, (model * model) @ power
     best = int(np.argmax(np.where(projection > 0.0, projection**2 / norm, 0.0)))
-    return *trials[best], float(max(projection[best], 0.0) / norm[best])
+    beta, width = divmod(best, len(widths))
+    return float(widths[width]), betas[beta], float(max(projection[best], 0.0) / norm[best])

@@ -146,7 +146,8 @@ def test_planes_lie_one_behind_the_other_whatever_the_array_is_like(rng):
     plane = rng.normal(size=(4, 5))
     for stored in (np.broadcast_to(plane, (6, 4, 5)), np.asfortranarray(rng.normal(size=(6, 4, 5)))):
         read = ArrayCube(data=stored, variance=stored).read(1, 4)
-        assert read.data.flags.c_contiguous and read.variance.flags.c_contiguous
+        assert read.data.flags.c_contiguous
+        assert read.variance.flags.c_contiguous
         assert np.array_equal(read.data, stored[1:4])
 
 
