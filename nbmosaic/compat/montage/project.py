@@ -288,8 +288,8 @@ def mProjExec(
 
     Notes
     -----
-    Differs from Montage: results do not depend on the order of the table; any projection works (Montage drops CEA and CAR images); no header files are left behind;
-    failed images are named in ``msg`` and `stats`, and ``status`` is '1' where an image failed; the others are projected. Images beside the template
+    Differs from Montage: results do not depend on the order of the table; any projection works (Montage drops CEA and CAR images); no header files are left
+    behind; failed images are named in ``msg`` and `stats`, and ``status`` is '1' where an image failed; the others are projected. Images beside the template
     do not fail.
 
     Examples

@@ -76,8 +76,9 @@ def mImgtbl(
     Notes
     -----
     Differs from Montage: rows are sorted by name (Montage's order is that of the disk); ``ra dec`` are the centre of the frame (Montage's are half a pixel
-    off); oblong or mirrored pixels given by a CD or PC matrix keep their scales and angle (Montage prints others); files that cannot be read are named in
-    comment lines of the table; galactic and B1950 frames are up to 0.4 arcsec away because Montage's change of systems is.
+    off); CRPIX is that of the header (Montage's goes through single precision: 0.0001 off at 2000); oblong or mirrored pixels given by a CD or PC matrix keep
+    their scales and angle (Montage prints others); files that cannot be read are named in comment lines of the table; galactic and B1950 frames are up to
+    0.4 arcsec away because Montage's change of systems is.
     """
     del debug
     from nbmosaic.io.image_table import fits_names, list_images, listed_names, read_fields

@@ -260,3 +260,18 @@ def test_template_inside_a_frame(function: str, tmp_path: Path) -> None:
     assert np.abs(theirs - 1)[~edge].max() < 1e-3
     a, b = aligned(tmp_path / "ours.fits", tmp_path / "theirs.fits")
     assert np.sqrt(np.mean((a - b)[~edge] ** 2)) < 1e-3
+
+
+@pytest.mark.slow
+def test_cylinders_in_the_default_chain(tmp_path: Path) -> None:
+    """Montage leaves some GLON-CAR frames out, with status '0'; we project all of them."""
+    simulated = make_set(tmp_path / "in", 7, ("GLON-CAR",), "GLON-CAR")
+    (tmp_path / "t.hdr").write_text(simulated.template)
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+    calls = [("mImgtbl", ("in", "i.tbl"), {}), ("mProjExec", ("in", "i.tbl", "t.hdr"), {"projdir": "theirs"})]
+    theirs = call_montage(tmp_path, calls)[1]
+    assert (theirs["status"], theirs["count"]) == ("0", 5)
+    assert theirs["failed"] > 0
+    ours = montage.mProjExec(tmp_path / "in", tmp_path / "i.tbl", tmp_path / "t.hdr", projdir=tmp_path / "ours")
+    assert (ours["status"], ours["count"], ours["failed"], ours["nooverlap"]) == ("0", 5, 0, 0)
