@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,12 @@ def layer_of(path: Path) -> str:
     return "" if parts == ("__init__",) else parts[0]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Tree of a file, once for all tests."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def type_checking_only(tree: ast.Module) -> set[int]:
     """Ids of the nodes below ``if TYPE_CHECKING``."""
     hidden = set()
@@ -67,9 +74,10 @@ def type_checking_only(tree: ast.Module) -> set[int]:
     return hidden
 
 
+@cache
 def imported(path: Path) -> list[tuple[str, int]]:
     """Absolute names of all modules that a file imports, wherever in the file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     hidden = type_checking_only(tree)
     names = []
     for node in ast.walk(tree):
@@ -111,7 +119,7 @@ def test_only_geometry_knows_world_coordinates() -> None:
 def test_sizes(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 450, f"{path.name} has {text.count(chr(10))} lines"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             documented = ast.get_docstring(node) is not None
             first = node.body[1] if documented and len(node.body) > 1 else node.body[0]
@@ -122,7 +130,7 @@ def test_sizes(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_docstring_and_all_are_there(path: Path) -> None:
     # their order is held by the linter (RUF022)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     assert ast.get_docstring(tree) or path.name == "__init__.py", f"{path} has no docstring"
     exported = [
         ast.literal_eval(node.value)

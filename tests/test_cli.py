@@ -151,6 +151,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"nbmosaic {nbmosaic.__version__}\n"
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -20,6 +19,8 @@ MEASURE = "import resource, sys; print(resource.getrusage(resource.RUSAGE_SELF).
 
 
 def read(path: Path) -> Any:
+    import nbformat  # two seconds, which every worker would pay when it collects the tests
+
     return nbformat.read(path, as_version=nbformat.NO_CONVERT)
 
 
@@ -46,6 +47,8 @@ def test_links_between_notebooks_lead_somewhere():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_valid_and_stripped(path):
+    import nbformat
+
     notebook = read(path)
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5), "cells have ids from format 4.5 on"
@@ -93,6 +96,7 @@ def pictures(notebook: Any) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning", "ignore::ResourceWarning")
 def test_notebook_runs(path, tmp_path):
+    import nbformat
     from nbclient import NotebookClient
 
     copy = tmp_path / path.name

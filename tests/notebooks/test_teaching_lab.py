@@ -6,7 +6,6 @@ import re
 import shutil
 from pathlib import Path
 
-import nbformat
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -15,6 +14,8 @@ CHECK = re.compile(r'^\s*check\(\s*"(\w+)",', re.MULTILINE)
 
 
 def read(path):
+    import nbformat  # two seconds, which every worker would pay when it collects the tests
+
     return nbformat.read(path, as_version=4)
 
 

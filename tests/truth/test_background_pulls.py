@@ -88,7 +88,7 @@ def pulls(method: str, overlap: float, noises: np.ndarray, n: int, seed: int, *,
     ("method", "overlap", "spread"),
     [
         pytest.param("spline", 0.2, 1.0, id="spline"),
-        pytest.param("bilinear", 0.5, 1.0, id="bilinear, half overlapping"),
+        pytest.param("bilinear", 0.5, 1.0, id="bilinear, half overlapping", marks=pytest.mark.slow),
         pytest.param("bilinear", 0.2, 1.0, id="bilinear", marks=pytest.mark.slow),
         pytest.param("spline", 0.3, 3.0, id="unequal noise", marks=pytest.mark.slow),
         pytest.param("lanczos3", 0.2, 1.0, id="lanczos3", marks=pytest.mark.slow),

@@ -131,7 +131,7 @@ def test_two_hundred_realisations(name: str) -> None:
     assert not missed & outside(again), (numbers, again)
 
 
-@pytest.mark.parametrize("name", WITH_STAR)
+@pytest.mark.parametrize("name", ["rich", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sparse", "low signal"))])
 def test_a_few_realisations(name: str) -> None:
     """Limits that chance leaves to eight pulls: 0.002 of perfect estimators lie outside."""
     fits = simulate(name, SEEDS[name][0], 8, ("whitened",))[0]

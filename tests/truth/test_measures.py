@@ -71,6 +71,7 @@ def test_workload_frames_show_the_truth_of_the_grid(tmp_path):
         assert rest.std() == pytest.approx(work.noise, rel=0.02)
 
 
+@pytest.mark.slow
 def test_timing_is_that_of_the_command_alone(tmp_path):
     ballast = np.ones(60_000_000)  # 480 MB in this process: must not be charged to the child
     timing = time_command([sys.executable, "-S", "-c", "sum(range(3_000_000))"], cwd=tmp_path)

@@ -12,7 +12,7 @@ from support.montage import run_montage
 from support.shared import shared_path
 from support.shell import new_shell
 
-SETS = ("2mass_m42_small", "2mass_steps", "2mass_m42")
+SETS = ("2mass_steps", *(pytest.param(name, marks=pytest.mark.slow) for name in ("2mass_m42_small", "2mass_m42")))
 CELL = """%%mosaic field
 images   {{folder}}/*.fits.gz
 header   {{folder}}/montage_ref/template.hdr

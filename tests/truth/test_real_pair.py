@@ -96,6 +96,7 @@ def test_galaxies_do_not_agree_with_one_another() -> None:
     assert abs(1 / galaxies().beta.value - 1 / star().beta.value) < 3.0 * np.hypot(spread, star().beta.stderr / star().beta.value ** 2)
 
 
+@pytest.mark.slow
 def test_wider_wings_of_the_reference_lower_beta_and_residuals_do_not_decide() -> None:
     found = [galaxies(0.123, beta) for beta in (2.34, 1.6, 1.5, 1.4)]
     betas = [fit.beta.value for fit in found]
