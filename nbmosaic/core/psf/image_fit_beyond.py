@@ -177,8 +177,10 @@ def _measured(
     y, x = start
     for _ in range(4):
         along_y, along_x = _waves(wy * y), _waves(wx * x)
-        rows = np.stack([along_y, 1j * wy * along_y, -(wy**2) * along_y]).astype(np.complex64) @ both
-        moments = (rows @ np.stack([along_x, 1j * wx * along_x, -(wx**2) * along_x]).T).real
+        # row by row: a product of matrices would start threads (see `small_products`); vecdot conjugates its first vector
+        columns = np.stack([along_x, 1j * wx * along_x, -(wx**2) * along_x]).astype(np.complex64).conj()
+        summed = np.vecdot(columns[:, None], both)
+        moments = (np.stack([along_y, 1j * wy * along_y, -(wy**2) * along_y]) @ summed.T).real
         if 0.5 * moments[0, 0] < 0.3 * least or max(moments[2, 0], moments[0, 2]) >= 0.0:  # half a pixel off, 0.4 of the amplitude is left
             return None
         move = np.clip([-moments[1, 0] / moments[2, 0], -moments[0, 1] / moments[0, 2]], -0.5, 0.5)
@@ -187,8 +189,8 @@ def _measured(
             break
     if max(abs(y - start[0]), abs(x - start[1])) > 1.5:
         return None
-    along_y, along_x = _waves(wy * y).astype(np.complex64), _waves(wx * x)
-    near, far = (float((along_y @ ring @ along_x).real) for ring in rings)
+    along_y, along_x = _waves(wy * y), _waves(-wx * x).astype(np.complex64)
+    near, far = (float((along_y @ np.vecdot(along_x, ring)).real) for ring in rings)
     return Point(y, x, near, min(far, near)) if far > least and near > 0.0 else None
 
 

@@ -18,6 +18,7 @@ from nbmosaic.core.psf.image_fit_reference import reference_noise_pull, referenc
 from nbmosaic.core.psf.image_fit_setting import FitSetting
 from nbmosaic.core.psf.image_fit_solver import Solution, solve_image_fit
 from nbmosaic.core.psf.image_fit_spectrum import shifted
+from nbmosaic.core.psf.small_products import rows_by_vector
 from nbmosaic.errors import AlgorithmError
 from nbmosaic.types.photometry import Estimate, ImageFitResult
 
@@ -96,7 +97,7 @@ def _completed(setting: FitSetting, weights: _Weights, solution: Solution) -> tu
         new = light_beyond(problem, points, solution.x, solution.linear[0])
         missing = ((new if light is None else new - light) * problem.weight).ravel()
         light, before = new, solution
-        pull = -(solution.jacobian @ missing.astype(np.float32)).astype(np.float64)
+        pull = -rows_by_vector(solution.jacobian, missing)
         solution, decrease = _stepped(setting, replace(solution, residual=solution.residual - missing), pull)
         # the light changes by 15 times what fwhm changes by, and the next step with it
         if 15.0 * abs(solution.x[2] / before.x[2] - 1.0) * math.sqrt(max(decrease, 0.0)) < _SETTLED * noise:
@@ -116,7 +117,7 @@ def _stepped(setting: FitSetting, solution: Solution, pull: FloatArray) -> tuple
     linear = setting.bounds.linear
     values[:2] = np.clip(values[:2], linear.low, linear.high)
     x = np.clip(values[2:], setting.bounds.low, setting.bounds.high)
-    residual = solution.residual - step.astype(np.float32) @ jacobian
+    residual = solution.residual - np.einsum("i,ij->j", step.astype(np.float32), jacobian)  # no threads
     return replace(solution, linear=(float(values[0]), float(values[1])), x=x, residual=residual), float(step @ pull[moving])
 
 
