@@ -9,8 +9,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import nbmosaic
 
 PACKAGE = Path(nbmosaic.__file__).parent
@@ -51,6 +49,7 @@ BANNED = {
 LAZY = ("IPython", "ipywidgets", "matplotlib", "lmfit", "numba", "dask", "pandas", "astropy", "scipy")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+assert len(MODULES) > 100
 
 
 def layer_of(path: Path) -> str:
@@ -92,19 +91,19 @@ def imported(path: Path) -> list[tuple[str, int]]:
     return names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_one_way(path: Path) -> None:
-    layer = layer_of(path)
+def test_imports_point_one_way() -> None:
     wrong = []
-    for name, line in imported(path):
-        if name.startswith("nbmosaic."):
-            other = name.split(".")[1]
-            known = other in ALLOWED
-            if layer and known and other != layer and other not in ALLOWED[layer]:
-                wrong.append(f"line {line}: {layer} imports {other}")
-        for banned in BANNED.get(layer, ()):
-            if name == banned or name.startswith(banned + "."):
-                wrong.append(f"line {line}: {layer} imports {name}")
+    for path in MODULES:
+        layer = layer_of(path)
+        for name, line in imported(path):
+            if name.startswith("nbmosaic."):
+                other = name.split(".")[1]
+                known = other in ALLOWED
+                if layer and known and other != layer and other not in ALLOWED[layer]:
+                    wrong.append(f"{path}:{line}: {layer} imports {other}")
+            for banned in BANNED.get(layer, ()):
+                if name == banned or name.startswith(banned + "."):
+                    wrong.append(f"{path}:{line}: {layer} imports {name}")
     assert not wrong, "\n".join(wrong)
 
 
@@ -115,30 +114,37 @@ def test_only_geometry_knows_world_coordinates() -> None:
         assert not [name for name, _ in imported(path) if name.startswith("astropy")], path
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_sizes(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= 450, f"{path.name} has {text.count(chr(10))} lines"
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            documented = ast.get_docstring(node) is not None
-            first = node.body[1] if documented and len(node.body) > 1 else node.body[0]
-            body = (node.end_lineno or 0) - first.lineno + 1
-            assert body <= 80, f"{path.name}: {node.name} has {body} lines"
+def test_sizes() -> None:
+    wrong = []
+    for path in MODULES:
+        lines = path.read_text(encoding="utf-8").count("\n")
+        if lines > 450:
+            wrong.append(f"{path} has {lines} lines")
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                documented = ast.get_docstring(node) is not None
+                first = node.body[1] if documented and len(node.body) > 1 else node.body[0]
+                body = (node.end_lineno or 0) - first.lineno + 1
+                if body > 80:
+                    wrong.append(f"{path}: {node.name} has {body} lines")
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_docstring_and_all_are_there(path: Path) -> None:
+def test_docstring_and_all_are_there() -> None:
     # their order is held by the linter (RUF022)
-    tree = parsed(path)
-    assert ast.get_docstring(tree) or path.name == "__init__.py", f"{path} has no docstring"
-    exported = [
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
-    ]
-    if path.name not in {"__init__.py", "__main__.py"}:
-        assert exported, f"{path} has no __all__"
+    wrong = []
+    for path in MODULES:
+        tree = parsed(path)
+        if not ast.get_docstring(tree) and path.name != "__init__.py":
+            wrong.append(f"{path} has no docstring")
+        exported = [
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+        ]
+        if path.name not in {"__init__.py", "__main__.py"} and not exported:
+            wrong.append(f"{path} has no __all__")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_public_names_exist_and_are_documented() -> None:
