@@ -212,10 +212,13 @@ class Steering:
         return bool(self.overlaps.planes.n_pixels[self.checked_row(row)] > 0)
 
     def pair_labels(self) -> tuple[tuple[str, int], ...]:
-        """A label and the row of every overlap, for lists."""
+        """A label (frames, level of the difference with its unit) and the row of every overlap, for lists."""
         used = self.overlaps.used
-        level = self.overlaps.planes.level
-        marks = ["left out" if row in self.excluded else f"{level[row]:.4g}" if used[row] else "few pixels" for row in range(len(used))]
+        level, unit = self.overlaps.planes.level, self.overlaps.unit
+        marks = [
+            "left out" if row in self.excluded else f"{level[row]:.4g} {unit}".rstrip() if used[row] else "few pixels"
+            for row in range(len(used))
+        ]
         return tuple((f"{i}-{j}: {mark}", row) for row, ((i, j), mark) in enumerate(zip(self.pairs, marks, strict=True)))
 
     def pair_picture(self, row: int, *, width: int = 8) -> Picture:

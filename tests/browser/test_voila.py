@@ -69,7 +69,7 @@ def test_the_planted_frame_is_found_and_left_out(page):
         expect(facts).to_contain_text(f"{20 - count} of 20")
         expect(mosaic.locator("img")).to_have_count(1)
         expect(mosaic.locator("img")).not_to_have_attribute("src", seen)
-    expect(facts).to_contain_text(re.compile(r"after\s*median 0\.00\d+, largest 0\.0\d+ DN"))
+    expect(facts).to_contain_text(re.compile(r"after\s*median\s0\.00\d+, largest\s0\.0\d+\sDN"))
     box.locator("select").focus()
     shown = pair.locator("img").get_attribute("src")
     page.page.keyboard.press("ArrowUp")

@@ -141,4 +141,5 @@ def test_labels(steering):
     labels = out.pair_labels()
     assert [row for _, row in labels] == list(range(len(out.overlaps)))
     assert labels[1][0].endswith("left out")
+    assert labels[0][0] == f"0-1: {out.overlaps.planes.level[0]:.4g} DN"
     assert len(out.frame_labels()) == 6

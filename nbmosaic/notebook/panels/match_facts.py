@@ -24,7 +24,9 @@ def match_facts(steering: Steering) -> str:
     facts = steering.facts
 
     def sizes(middle: float, top: float) -> str:
-        return f"median {number_text(middle, 3)}, largest {number_text(top, 3)} {facts.unit}"
+        # a line breaks after the comma only: a unit alone in a line belongs to nothing
+        middle_text, top_text = f"median {number_text(middle, 3)},", f"largest {number_text(top, 3)} {facts.unit}".rstrip()
+        return " ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in (middle_text, top_text))
 
     rows = {
         "pairs used": f"{facts.n_used} of {facts.n_pairs}",

@@ -100,7 +100,7 @@ class OverlapsPanel(Panel):
             button("worst pair", "show the pair with the largest remaining difference", self.guarded(self._on_worst)),
             button("reset", "the match as it was at first", self.guarded(lambda _: self.reset()), icon="undo"),
         ]
-        left = ipywidgets.VBox([self._list, ipywidgets.HBox(buttons), self._facts], layout=ipywidgets.Layout(flex="0 0 28em"))
+        left = ipywidgets.VBox([self._list, ipywidgets.HBox(buttons), self._facts], layout=ipywidgets.Layout(flex="0 0 30em"))
         return ipywidgets.VBox([ipywidgets.HBox([left, self._mosaic]), self._pair])
 
     def _on_select(self, _: Any) -> None:

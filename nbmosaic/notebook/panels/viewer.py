@@ -144,10 +144,9 @@ class ViewerPanel(Panel):
         groups = [ipywidgets.VBox(colours), ipywidgets.VBox(places)]
         if len(self._view.names) > 1:
             groups.append(self._several())
-        wrap = ipywidgets.Layout(flex_flow="row wrap")
-        moves = row(self._moves(), layout=wrap)
+        moves = row(self._moves(), layout=ipywidgets.Layout(flex_flow="row wrap"))
         left = ipywidgets.VBox([self._picture.widget, self._reading, moves, self._code])
-        return row([left, *groups], layout=wrap)
+        return row([left, *groups], layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="0.5em 1.5em"))
 
     def _moves(self) -> list[ipywidgets.Button]:
         """Buttons that move and scale."""
