@@ -94,6 +94,7 @@ def test_large_scales_are_closer_to_the_truth_than_montage(method, runs, golden,
     assert ours.max < 0.7  # 5 times the error of a block: one noise draw decides which program has the larger one
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_large_scales_against_montage_run_now(runs, montage, truth):
     ours, theirs = (large_scale_residual(m, truth) for m in (runs["spline"].mosaic.data, montage.mosaic))
