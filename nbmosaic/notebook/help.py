@@ -12,7 +12,7 @@ from nbmosaic.views.html import details_html, facts_html, fragment, table_html
 from nbmosaic.views.markup import Markup, escape, join
 from nbmosaic.views.text import facts_text
 
-__all__ = ["CodePage", "HelpPage", "InfoTable", "Page", "StageTable", "example_of"]
+__all__ = ["CodePage", "HelpPage", "InfoTable", "Page", "StageTable", "example_of", "wrapped"]
 
 
 class Page:
@@ -96,7 +96,7 @@ class HelpPage(Page):
         summary = Markup(f'<p class="nbm-title"><code>{escape(self.usage)}</code></p><p>{escape(self.spec.summary)}</p>')
         more = Markup("".join(f"<p>{escape(_joined(p))}</p>" for p in self.spec.description.split("\n\n") if p))
         rows = [
-            (Markup(f"<code>{escape(name)}</code>"), _wrapped(values), default, _wrapped(help_))
+            (Markup(f"<code>{escape(name)}</code>"), wrapped(values), default, wrapped(help_))
             for name, values, default, help_ in self.rows()
         ]
         table = table_html(
@@ -153,7 +153,7 @@ class StageTable(Page):
         """HTML, without the surrounding fragment."""
         parts: list[Markup] = []
         for title, specs in self.groups():
-            rows = [(Markup(f"<code>{escape(spec.name)}</code>"), _needs(spec), _wrapped(spec.summary)) for spec in specs]
+            rows = [(Markup(f"<code>{escape(spec.name)}</code>"), _needs(spec), wrapped(spec.summary)) for spec in specs]
             parts.append(table_html(rows, ["stage", "takes", "does"], caption=title, limit=None))
         hint = "<p><code>%mosaic help STAGE</code> shows the options of a stage; one stage a line in a cell that begins with "
         return join(*parts, Markup(f"{hint}<code>%%mosaic NAME</code></p>"))
@@ -288,8 +288,19 @@ def _needs(spec: StageSpec) -> str:
     return ", ".join(text if required else f"[{text}]" for text, required in texts)
 
 
-def _wrapped(text: str) -> Markup:
-    """Long text of a table's cell that may break."""
+def wrapped(text: str) -> Markup:
+    """Long text of a table's cell that may break.
+
+    Parameters
+    ----------
+    text : str
+        The text; it is escaped.
+
+    Returns
+    -------
+    Markup
+        To be given to `table_html` as a cell.
+    """
     return Markup(f'<span style="display:block;white-space:normal;max-width:42em;min-width:8em">{escape(text)}</span>')
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbmosaic.notebook.binding import BoundStep
-from nbmosaic.notebook.help import Page
+from nbmosaic.notebook.help import Page, wrapped
 from nbmosaic.notebook.scope import Late
 from nbmosaic.pipeline.signatures import Parameter
 from nbmosaic.views.html import table_html
@@ -54,7 +54,9 @@ class PlanPage(Page):
 
     def html(self) -> Markup:
         """HTML, without the surrounding fragment."""
-        table = table_html(self.rows(), COLUMNS, caption="Plan (nothing was run)", limit=None)
+        # inputs and values may break: sizes and memory, for which one asks, would be out of sight on a narrow page
+        rows = [(*row[:3], wrapped(row[3]), wrapped(row[4]), *row[5:]) for row in self.rows()]
+        table = table_html(rows, COLUMNS, caption="Plan (nothing was run)", limit=None)
         return join(table, *(Markup(f"<div>{escape(note)}</div>") for note in self.notes))
 
 
