@@ -99,8 +99,8 @@ def mscimage(
         Keep the flux of a pixel instead of the surface brightness.
     bad : {"exclude", "interpolate", "flag"}
         Bad pixels enter no kernel; are interpolated over first; or enter as they are. Values that they had a part in by the mask's kernel are flagged
-        (spline3 and sinc ring beyond the reach of a linear mask kernel, so ``flag`` leaves some of that unmarked), and with the
-        last two hidden from the stages that follow.
+        (``flag``: and those in which a bad pixel has a weight of 0.01 or more by the kernel of the data: up to 3 pixels away for spline3, 9 for
+        sinc; a bad pixel rings beyond that by less than a hundredth of its value), and with the last two hidden from the stages that follow.
     match : {"none", "level", "gain"}
         Match the sky levels, or the gains, of the pieces of dithered exposures where they overlap.
     geometry : {"exact", "general", "shift", "xyscale", "rotate", "rscale", "rxyscale"}

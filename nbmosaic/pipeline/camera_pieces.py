@@ -373,7 +373,7 @@ def resample_one(
 def _bits(bad: BoolArray, placed: PlacedPiece, options: PieceOptions, buffers: PieceBuffers) -> AnyArray:
     """Bits of the mask of a piece; 0 beyond its section."""
     from nbmosaic.core.camera_combine import mask_bits
-    from nbmosaic.core.resampling.pieces import resample_mask
+    from nbmosaic.core.resampling.pieces import resample_mask, touched_pixels
 
     spread, zones, section = None, None, placed.section
     if bad.any():
@@ -387,4 +387,7 @@ def _bits(bad: BoolArray, placed: PlacedPiece, options: PieceOptions, buffers: P
         rim[reach : bad.shape[0] - reach, reach : bad.shape[1] - reach] = False
         nearest = Interpolant.parse("nearest")
         zones = resample_mask(rim, placed.forward, interpolant=nearest, outside=0.0, within=section, workspace=buffers.zones)
-    return mask_bits(zones, spread, placed.box.shape, buffers.data.array("bits", placed.box.shape, np.uint8))
+    bits = mask_bits(zones, spread, placed.box.shape, buffers.data.array("bits", placed.box.shape, np.uint8))
+    if options.bad == "flag" and spread is not None:  # bad pixels are in the values, as far as the kernel of the data reaches
+        bits |= touched_pixels(bad, placed.forward, interpolant=interpolant, within=section, workspace=buffers.mask)
+    return bits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -289,6 +289,21 @@ class MosaicExposure(Projected):
         from nbmosaic.views.mosaic_figures import plot_image
 
         return plot_image(self.data, self.wcs, unit=self.unit, ax=ax, **options)
+
+    def plot_mask(self, ax: Any = None) -> Any:
+        """Picture of the mask of the only exposure, a colour a bit; returns Axes."""
+        from nbmosaic.views.exposure_figures import plot_mask_bits
+
+        return plot_mask_bits(self.mask, ax=ax)
+
+    def pictures(self) -> Mapping[str, Callable[[], tuple[Any, str]]]:
+        """The image and the mask, of a single exposure."""
+        from nbmosaic.pipeline.quicklook import mosaic_alt
+        from nbmosaic.views.exposure_figures import alt_text_mask
+
+        if len(self) != 1:
+            return {}
+        return {"image": lambda: (self.plot(), mosaic_alt(self)), "mask": lambda: (self.plot_mask(), alt_text_mask(self.mask))}
 
     def save(self, path: str, *, overwrite: bool = False) -> MosaicExposure:
         """Write exposures to FITS files: image, then MASK, VARIANCE and WEIGHT as extensions.

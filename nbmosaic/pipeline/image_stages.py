@@ -163,7 +163,7 @@ def show(product: Product, *, kind: str | None = None, width: int = 8) -> Produc
         What to show.
     kind : str, optional
         Which picture; default: the one that suits the product. A mosaic has ``image``, ``equalised`` (a gaussian-log stretch, faint and
-        bright parts at once) and ``coverage``; a background ``planes``, ``network``,
+        bright parts at once) and ``coverage``; a mosaic exposure ``image`` and ``mask``; a background ``planes``, ``network``,
         ``errors``, ``residuals`` and, of few frames, ``planes3d``; overlaps have ``network``; frames ``footprints``, and once they are projected
         ``coverage``, too.
     width : int

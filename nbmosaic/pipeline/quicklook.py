@@ -337,7 +337,7 @@ def _kinds(product: Product) -> dict[str, Callable[[], Drawing]]:
     if isinstance(product, Frames):
         return {"footprints": lambda: _footprints(product)}
     if isinstance(product, MosaicExposure) and len(product) == 1:
-        return {"image": lambda: (product.plot(), mosaic_alt(product))}
+        return dict(product.pictures())
     if isinstance(product, Projected):
         return {"footprints": lambda: _footprints(product.frames), "coverage": lambda: _depth(product)}
     if isinstance(product, Overlaps):

@@ -15,12 +15,27 @@ from nbmosaic.views.look import SERIES, house_style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MASK_NAMES", "plot_map_errors", "plot_mask_bits"]
+__all__ = ["MASK_NAMES", "alt_text_mask", "plot_map_errors", "plot_mask_bits"]
 
 MASK_NAMES = {0: "good", 8: "outside", 4: "gap", 2: "edge", 1: "bad"}
 """Bits of the mask of a mosaic exposure. A dead pixel without a value is bad and a gap: it is drawn as bad."""
 
 _COLOURS = ("#ffffff", "#a9b7c4", "#56b4e9", "#e69f00", "#d55e00")
+
+
+def alt_text_mask(mask: AnyArray, *, names: Mapping[int, str] = MASK_NAMES) -> str:
+    """Describe a mask of bits: its size, and the share of the pixels that have each bit.
+
+    Examples
+    --------
+    >>> alt_text_mask(np.array([[0, 1], [4, 4]]))
+    'mask 2 x 2 px: good 25.0 %, gap 50.0 %, bad 25.0 %'
+    """
+    values = np.asarray(mask)
+    shares = {name: float(np.mean(values == 0 if bit == 0 else (values & bit) != 0)) for bit, name in names.items()}
+    return f"mask {values.shape[1]} x {values.shape[0]} px: " + ", ".join(
+        f"{name} {100 * share:.1f} %" for name, share in shares.items() if share
+    )
 
 
 @house_style

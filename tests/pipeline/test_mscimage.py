@@ -111,6 +111,35 @@ def test_bad_pixels_by_choice(tmp_path: Path) -> None:
         assert np.isfinite(product.data[(product.mask & 1) != 0]).any()
 
 
+@pytest.mark.parametrize("interpolant", ["linear", "poly5", "spline3", "sinc15", "drizzle"])
+def test_flag_marks_what_rings(interpolant: str, tmp_path: Path) -> None:
+    """Bad pixels of 20000 on a sky of 100: what is unmarked holds less than 0.015 of that, as much as a column leaves of single weights below 0.01."""
+    path = expose(tmp_path / "a.fits", make_sky(CENTRE, n=0), CENTRE, bad=60)
+    flagged, excluded = (mscimage(path, bad=choice, interpolant=interpolant) for choice in ("flag", "exclude"))
+    rest = np.isfinite(flagged.data) & ((flagged.mask & 1) == 0)
+    assert np.abs(flagged.data[rest] - 100.0).max() < 0.015 * 19900
+    narrow = np.isfinite(flagged.data) & ((excluded.mask & 1) == 0)  # the mask of the linear kernel alone
+    assert (rest & ~narrow).sum() == 0
+    if interpolant in {"poly5", "spline3", "sinc15"}:
+        assert np.abs(flagged.data[narrow] - 100.0).max() > 1500
+    assert rest.mean() > 0.5 * narrow.mean()
+
+
+def test_pictures_of_image_and_mask(tmp_path: Path) -> None:
+    path = expose(tmp_path / "a.fits", make_sky(CENTRE), CENTRE, bad=60)
+    one = mscimage(path)
+    assert nbmosaic.show(one)._repr_html_() == nbmosaic.show(one, kind="image")._repr_html_()
+    mask = nbmosaic.show(one, kind="mask")
+    assert 'alt="mask ' in mask._repr_html_()
+    share = 100 * np.mean((one.mask & 1) != 0)
+    assert f"bad {share:.1f} %" in mask._repr_html_()
+    assert f"gap {100 * np.mean((one.mask & 4) != 0):.1f} %" in mask._repr_html_()
+    two = mscimage(path, path)
+    with pytest.raises(ConfigError, match="kind"):
+        nbmosaic.show(two, kind="mask")
+    assert "mask " in nbmosaic.show(two.exposure(1), kind="mask")._repr_html_()
+
+
 def test_masks_may_be_compressed(tmp_path: Path) -> None:
     path = expose(tmp_path / "a.fits", make_sky(CENTRE), CENTRE, bad=60)
     plain = mscimage(path)

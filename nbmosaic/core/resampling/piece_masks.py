@@ -19,11 +19,17 @@ from nbmosaic.types.camera import Interpolant, PieceFlag
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["MASK_HIGH", "MASK_OUTSIDE", "piece_flags", "resample_codes", "resample_mask"]
+__all__ = ["MASK_HIGH", "MASK_OUTSIDE", "TOUCHED_WEIGHT", "piece_flags", "resample_codes", "resample_mask", "touched_pixels"]
 
 MASK_HIGH = 10000.0
 MASK_OUTSIDE = 20000.0
 _LARGEST_CODE = 65535
+TOUCHED_WEIGHT = 0.01
+"""Weight from which on a bad pixel counts as part of an output pixel that was made with it.
+
+The weights of a spline stay below it from the fourth pixel beside the position on, those of a sinc of 31 taps from the tenth; what a bad pixel rings
+beyond is less than 0.01 of its value.
+"""
 
 
 def resample_mask(
@@ -135,6 +141,44 @@ def resample_codes(
     for segment in segments:
         codes_linear(codes, data, int(blank is not None), 0.0 if blank is None else blank, *segment.arguments(window, out))
     return out
+
+
+def touched_pixels(
+    bad: BoolArray, forward: PixelMap, *, interpolant: Interpolant, within: PixelBox | None = None, workspace: Workspace | None = None
+) -> BoolArray:
+    """Output pixels in which bad pixels have a weight, where these were read as they are.
+
+    Parameters
+    ----------
+    bad, forward, within, workspace
+        As for `resample_mask`; bad pixels of the rim count, as kernels read them.
+    interpolant : Interpolant
+        The kernel of the data.
+
+    Returns
+    -------
+    ndarray of bool, over ``forward.box``
+        True where the root of the sum of the squared weights of bad pixels is `TOUCHED_WEIGHT` or more: wherever a single one has that weight, of either
+        sign, and where several come together to it. Weights of opposite sign do not cancel.
+
+    Examples
+    --------
+    >>> from nbmosaic.core.geometry.fitted_map import fit_surface_map, pixel_map
+    >>> corners = np.array([[0.0, 0], [19, 0], [0, 19], [19, 19]])
+    >>> shifted = fit_surface_map(corners, corners + 0.5, geometry="shift")
+    >>> mask = np.zeros((20, 20), bool)
+    >>> mask[:, 10] = True
+    >>> np.flatnonzero(touched_pixels(mask, pixel_map(shifted, PixelBox(8, 9, 0, 19)), interpolant=Interpolant.parse("poly5"))[0]).tolist()
+    [7, 8, 9, 10, 11, 12]
+    """
+    workspace = Workspace() if workspace is None else workspace
+    kernel = PieceSampler(interpolant, (bad.shape[0], bad.shape[1]), "constant", workspace)
+    image = kernel.empty("image")
+    image.fill(0)
+    kernel.inner(image)[...] = bad
+    weights = workspace.array("data", forward.box.shape, np.float32)
+    kernel.run(image, forward, weights, squared=True, within=within)
+    return np.asarray(weights >= TOUCHED_WEIGHT**2)  # NaN, beyond the piece, is not
 
 
 def _section_codes(bad: BoolArray, kernel: PieceSampler, section: PixelBox, beyond: int) -> AnyArray:

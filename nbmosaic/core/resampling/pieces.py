@@ -21,7 +21,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, Float32Array
 from nbmosaic.core.resampling.piece_maps import BOUNDARIES, open_window
-from nbmosaic.core.resampling.piece_masks import piece_flags, resample_codes, resample_mask
+from nbmosaic.core.resampling.piece_masks import piece_flags, resample_codes, resample_mask, touched_pixels
 from nbmosaic.core.resampling.piece_sampler import PieceSampler, checked_section
 from nbmosaic.core.resampling.points import MINIMUM_COVERAGE, Planes, source_planes
 from nbmosaic.core.resampling.segments import covers, map_segments, multiply_by_area, read_only
@@ -34,7 +34,7 @@ from nbmosaic.types.frame import FramePixels
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
 
-__all__ = ["BAD_PIXELS", "piece_flags", "resample_codes", "resample_mask", "resample_piece", "warmup"]
+__all__ = ["BAD_PIXELS", "piece_flags", "resample_codes", "resample_mask", "resample_piece", "touched_pixels", "warmup"]
 
 BAD_PIXELS = ("flag", "exclude", "interpolate")
 _SMALLEST_AREA = 1e-6  # less is the rounding of positions on the edge

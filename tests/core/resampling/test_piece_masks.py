@@ -10,7 +10,7 @@ import pytest
 from nbmosaic.core.camera_combine import mask_codes
 from nbmosaic.core.geometry.fitted_map import fit_surface_map, pixel_map
 from nbmosaic.core.geometry.pixmap import MapPatch, PixelMap
-from nbmosaic.core.resampling.pieces import piece_flags, resample_codes, resample_mask, resample_piece
+from nbmosaic.core.resampling.pieces import piece_flags, resample_codes, resample_mask, resample_piece, touched_pixels
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.types import PixelBox
 from nbmosaic.types.camera import Interpolant, PieceFlag
@@ -61,6 +61,24 @@ def test_codes_in_one_pass(name: str, blank: float | None) -> None:
         assert {0, 1, 2} <= set(np.unique(found).tolist())
         np.testing.assert_array_equal(found, codes)
         np.testing.assert_array_equal(data, slow)
+
+
+@pytest.mark.parametrize("name", ["nearest", "linear", "poly3", "poly5", "spline3", "sinc7", "sinc", "drizzle"])
+def test_every_bad_pixel_of_some_weight_is_found(name: str) -> None:
+    """Against the true weight of single bad pixels, which the response of the data to them gives."""
+    kernel, forward = Interpolant.parse(name), turned(PixelBox(0, 30, 0, 36))
+    largest = np.zeros(forward.box.shape)
+    bad = np.zeros(SHAPE, bool)
+    for place in ((9, 12), (10, 13), (20, 30), (14, 20)):
+        bad[place] = True
+        single = np.zeros(SHAPE, np.float32)
+        single[place] = 1
+        weight = resample_piece(FramePixels(data=single), forward, interpolant=kernel, boundary="constant").data
+        largest = np.maximum(largest, np.abs(np.nan_to_num(weight)))
+    found = touched_pixels(bad, forward, interpolant=kernel)
+    assert found[largest > 0.0102].all()
+    assert not found[largest < 0.004].any()
+    assert not touched_pixels(np.zeros(SHAPE, bool), forward, interpolant=kernel).any()
 
 
 def test_weight_of_a_ten_thousandth_counts() -> None:
