@@ -255,7 +255,7 @@ def _label(result: Any) -> str:
         return f"{result.name}: failed"
     fit: Photometry = result.image if isinstance(result, ImageAndStarPhotometry) else result
     flags = f", {', '.join(fit.flags)} flagged" if fit.flags else ""
-    return f"{fit.name}: fwhm {fit.fwhm.value:.4f}{flags}"
+    return f"{fit.name}: fwhm {fit.fwhm.value:.4f} arcsec{flags}"
 
 
 def watch_batch(source: PhotometryIterator | PhotometryBatch | BatchHandle) -> BatchWatch:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FramesPanel"]
 
+WIDTH = 6
+"""Width of the picture (inches): beside the list there is room for little more, and shrunk letters are hard to read."""
+
 
 class FramesPanel(Panel):
     """Footprints on the sky, the coverage map, and a list from which frames are taken out and in.
@@ -73,7 +76,7 @@ class FramesPanel(Panel):
         self._kind.observe(self.guarded(lambda _: self._draw()), "value")
         everything = button("all", "take all frames in", self.guarded(lambda _: self.take_in(*range(len(self._choice.all_frames)))))
         self._facts, self._picture = html_box("nbm-facts"), html_box("nbm-picture-box")
-        left = ipywidgets.VBox([self._list, everything, self._facts], layout=ipywidgets.Layout(flex="0 0 26em"))
+        left = ipywidgets.VBox([self._list, everything, self._facts], layout=ipywidgets.Layout(flex="0 0 27em"))
         return ipywidgets.HBox([left, ipywidgets.VBox([self._kind, self._picture])])
 
     def _on_select(self, change: Any) -> None:
@@ -97,4 +100,4 @@ class FramesPanel(Panel):
         show_picture(self._picture, picture.png, picture.alt)
 
     def _static(self) -> Picture:
-        return self._choice.coverage() if self._kind.value == "coverage" else self._choice.footprints()
+        return self._choice.coverage(width=WIDTH) if self._kind.value == "coverage" else self._choice.footprints(width=WIDTH)

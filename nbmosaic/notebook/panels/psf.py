@@ -125,7 +125,9 @@ class PsfPanel(Panel):
         pictures = {"image": self._picture.widget} | self._boxes
         third = ipywidgets.Layout(flex="1 1 220px", max_width="480px", min_width="0")
         titled = [ipywidgets.VBox([_title(titles[name]), pictures[name]], layout=third) for name in ("image", "model", "residual")]
-        rows = [ipywidgets.HBox([controls.sliders[name], controls.fixed[name]]) for name in controls.sliders]
+        self._picture.widget.layout.margin = "7px 2px 0"  # as the other two pictures have it, which are HTML
+        units = dict.fromkeys(("fwhm", "dx", "dy"), "arcsec") | {"bg": self._trial.unit}
+        rows = [ipywidgets.HBox([controls.sliders[name], controls.fixed[name], _title(units.get(name, ""))]) for name in controls.sliders]
         buttons = [
             self._button("fit", "fit the parameters that are not fixed", self.fit, icon="play"),
             self._button("best scale", "scale and background by least squares, the PSF as it is", self.best_scale),
