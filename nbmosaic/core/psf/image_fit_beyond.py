@@ -147,7 +147,7 @@ def _bright_peaks(problem: PlaneProblem, x: FloatArray, scale: float, faintest: 
 def _ring_spectra(problem: PlaneProblem) -> tuple[NDArray[np.complexfloating], NDArray[np.complexfloating]]:
     """Sharp spectrum in the two rings, normalised: the sum over the whole plane of a point of unit flux is 1."""
     weights = _ring_weights(problem.spectrum.grid.shape)
-    near, far = ((problem.spectrum.sharp * w).astype(np.complex64) for w in weights)
+    near, far = (problem.spectrum.sharp32 * w.astype(np.float32) for w in weights)
     return near, far
 
 

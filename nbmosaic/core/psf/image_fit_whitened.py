@@ -110,15 +110,15 @@ def _stepped(setting: FitSetting, solution: Solution, pull: FloatArray) -> tuple
     moving = [i for i, row in enumerate(solution.rows) if row not in solution.at_bound]
     if not moving:
         return solution, 0.0
-    jacobian = solution.jacobian[moving]
-    step = np.linalg.lstsq(white_middle(jacobian), pull[moving], rcond=1e-10)[0]
+    step = np.zeros(len(solution.rows))
+    step[moving] = np.linalg.lstsq(white_middle(solution.jacobian)[np.ix_(moving, moving)], pull[moving], rcond=1e-10)[0]
     values = np.array([*solution.linear, *solution.x])
-    values[[solution.rows[i] for i in moving]] += step
+    values[list(solution.rows)] += step
     linear = setting.bounds.linear
     values[:2] = np.clip(values[:2], linear.low, linear.high)
     x = np.clip(values[2:], setting.bounds.low, setting.bounds.high)
-    residual = solution.residual - np.einsum("i,ij->j", step.astype(np.float32), jacobian)  # no threads
-    return replace(solution, linear=(float(values[0]), float(values[1])), x=x, residual=residual), float(step @ pull[moving])
+    residual = solution.residual - np.einsum("i,ij->j", step.astype(np.float32), solution.jacobian)  # no threads
+    return replace(solution, linear=(float(values[0]), float(values[1])), x=x, residual=residual), float(step @ pull)
 
 
 def _whole_pixels(setting: FitSetting, x: FloatArray) -> tuple[int, int]:
