@@ -243,7 +243,7 @@ class PsfTrial:
 
     @property
     def _unscaled(self) -> FloatArray:
-        return self.shared.problem.model(np.array([self.dx, self.dy, self.fwhm, 1.0 / self.beta]))
+        return self.shared.unscaled(np.array([self.dx, self.dy, self.fwhm, 1.0 / self.beta]))
 
     @property
     def image(self) -> FloatArray:

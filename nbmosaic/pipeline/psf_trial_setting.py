@@ -17,6 +17,7 @@ from nbmosaic.pipeline.photometry_inputs import Star, aligned_pair, combined_mas
 from nbmosaic.types.photometry import PARAMETER_NAMES, complete_parameters
 
 if TYPE_CHECKING:
+    from nbmosaic.core.psf.image_fit_beyond import Point
     from nbmosaic.core.psf.image_fit_setting import FitSetting
     from nbmosaic.core.psf.star_candidates import StarCandidate
     from nbmosaic.pipeline.photometry_products import Photometry
@@ -99,6 +100,22 @@ class TrialSetting:
         self.problem = PlaneProblem(self.setting.spectrum, self.pair.image_frame.data, np.ones(self.pair.image.shape))
         self.factor = 1.0
         self._compared: tuple[tuple[Star | None, Area], BoolArray] | None = None
+
+    def unscaled(self, x: FloatArray) -> FloatArray:
+        """Model of unit scale without background, for ``dx, dy, fwhm, 1 / beta``; shape (ny, nx)."""
+        from nbmosaic.core.psf.image_fit_beyond import light_beyond
+
+        out: FloatArray = self.problem.model(x) + light_beyond(self.problem, self._points, x, 1.0)
+        return out
+
+    @cached_property
+    def _points(self) -> tuple[Point, ...]:
+        """The 30 brightest sources, however faint: where a source is, and what it has at the highest frequencies, does not depend on the values tried."""
+        from nbmosaic.core.psf.image_fit_beyond import bright_points
+
+        found = self.setting.start
+        x = np.array([found.dx, found.dy, found.fwhm, 1.0 / found.beta])
+        return bright_points(self.problem, x, 1.0, float(np.finfo(float).tiny))
 
     @property
     def start(self) -> dict[str, float]:

@@ -51,7 +51,7 @@ def test_the_model_is_the_truth_where_the_values_are(files):
     trial = try_psf(sky_image(sky.reference(margin=15), margin=15), clean).change(**TRUTH)
     peak = float(np.nanmax(trial.image))
     inner = trial.residual[12:-12, 12:-12]
-    assert float(np.abs(inner).max()) < 6e-3 * peak  # at the brightest star: the reference is faded out near Nyquist's frequency
+    assert float(np.abs(inner).max()) < 1e-3 * peak
     assert float(np.median(np.abs(inner))) < 1e-4 * peak
     assert trial.change(fwhm=0.65).facts.chisqr > 100 * trial.facts.chisqr
     wrong = trial.change(dx=TRUTH["dx"] + 0.2)
@@ -75,7 +75,10 @@ def test_the_model_against_a_plain_transform(files):
 def test_values_of_the_fit_give_its_model(fitted):
     result = fitted.last_fit.result
     assert fitted.is_fitted
-    np.testing.assert_allclose(fitted.model, result.model, rtol=0, atol=1e-9 * np.abs(result.model).max())
+    # the fit leaves sources out that have less than 0.3 sigma beyond Nyquist's frequency
+    difference = np.abs(fitted.model - result.model) / fitted.sigma
+    assert float(difference.max()) < 0.3
+    assert float(np.median(difference)) < 1e-3
     assert fitted.facts.rms == pytest.approx(result.rms_error, rel=0.02)  # pixels differ a little
     assert not fitted.change(fwhm=0.7).is_fitted
     assert fitted.change(fwhm=0.7).last_fit is fitted.last_fit
