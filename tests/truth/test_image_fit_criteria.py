@@ -22,10 +22,31 @@ of point sources there. A field is MUSE's arc minute, 300 x 300 pixels, on the s
 pulls scatters by 0.07, so one in 200 lies outside. A number outside its limits is therefore measured once more, with 200 realisations of other seeds, also
 fixed here, and must be inside then: a perfect estimator misses twice in 0.2 % of such numbers, one with a true rms of 1.15 in 64 %, with 1.2 in 90 %. Limits
 do not move.
+
+**Outcome.** The first run found a fault: in ``rich`` fwhm was off by -0.07 and -0.24, beta by -0.07 and -0.29 standard errors (both seeds; -0.22 and -0.20
+without noise), because a bright star has light beyond Nyquist's frequency. Fits now count that light (`nbmosaic.core.psf.image_fit_beyond`); the numbers below
+are of the repaired estimator, on the same seeds. All 30 mean pulls are inside, and 28 of 30 rms pulls; the other two were inside on the other seeds: 0.88
+(scale, rich; 1.00 then) and 0.89 (dx, sparse; 1.02 then).
+
+============  =====================================  ========================================  ==================  ===================
+field         rms pull: scale bg dx dy fwhm beta     mean pull                                 scatter by imphot's  fwhm, mean error
+============  =====================================  ========================================  ==================  ===================
+rich          0.88 1.08 0.98 1.08 1.03 0.93          -0.04 0.06 -0.05 0.06 0.15 0.13           0.61
+rich, again   1.00 1.01 1.04 1.00 1.00 1.01          0.08 -0.04 0.10 -0.14 -0.01 -0.09         0.61
+sparse        0.98 0.95 0.89 0.99 0.96 0.96          0.03 -0.03 0.04 0.07 -0.00 -0.03          0.67
+sparse again  0.95 0.99 1.02 1.03 0.98 0.96          -0.03 0.01 0.07 0.02 0.07 0.03            0.66
+low signal    0.94 0.99 0.96 0.97 0.92 0.95          0.06 -0.08 -0.05 -0.08 -0.09 -0.14        0.61
+stars masked  0.95 1.09 1.02 1.02 0.92 0.92          -0.08 0.15 -0.07 -0.04 0.04 -0.01                              0.0002
+galaxies      1.05 1.05 1.08 1.01 0.98 1.02          -0.03 0.02 0.11 -0.08 -0.02 -0.03                              -0.0000
+============  =====================================  ========================================  ==================  ===================
+
+**Not met**: in ``sparse`` the scatter of fwhm is 0.67 (0.66 again) of imphot's, not 0.65. It is the Cramer-Rao bound of these pixels: with the true sky, its
+true derivatives and white noise no unbiased estimator scatters less, and the bound itself is 0.68 of the standard error of imphot's form.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -75,6 +96,10 @@ FIELDS = {
 WITH_STAR = ("rich", "sparse", "low signal")
 SEEDS = {name: (1_000_000 * number, 1_000_000 * number + 500_000) for number, name in enumerate(FIELDS, start=1)}
 """First seed of the first 200 realisations of a field, and of the 200 that decide about numbers outside of their limits."""
+
+
+NOT_MET = {"sparse": {"scatter of fwhm by imphot's"}}
+"""See above, and `test_no_unbiased_estimator_does_better_in_the_sparse_field`."""
 
 
 @lru_cache(maxsize=2)
@@ -128,7 +153,35 @@ def test_two_hundred_realisations(name: str) -> None:
     missed = outside(numbers)
     again = measures(name, SEEDS[name][1]) if missed else {}
     print(name, numbers, again)
-    assert not missed & outside(again), (numbers, again)
+    assert missed & outside(again) == NOT_MET.get(name, set()), (numbers, again)
+
+
+@pytest.mark.slow
+def test_no_unbiased_estimator_does_better_in_the_sparse_field() -> None:
+    """The bound from differences of the simulated images, which know the whole sky, not from the model of the fit."""
+    field = FIELDS["sparse"]
+    images, clean = sky(field)
+    image = images.image(clean=clean)
+    rows = [(clean - field.seeing.bg) / field.seeing.scale, np.ones_like(clean)]
+    for name, h in (("dx", 1e-3), ("dy", 1e-3), ("fwhm", 1e-3), ("beta", 1e-2)):
+        ends = [images.clean_image(replace(field.seeing, **{name: getattr(field.seeing, name) + side * h})) for side in (1, -1)]
+        rows.append((ends[0] - ends[1]) / (2 * h))
+    jacobian = np.array([row[image.good] for row in rows]) / field.sigma
+    bound = float(np.sqrt(np.linalg.inv(jacobian @ jacobian.T)[FWHM, FWHM]))
+    ours, theirs = (fit_image(images.reference(), image, method=m, noise="variance")["fwhm"].stderr for m in ("whitened", "imphot"))
+    assert bound > RATIO * theirs
+    assert ours < 1.01 * bound
+
+
+@pytest.mark.parametrize("fwhm", [pytest.param(0.652, marks=pytest.mark.slow), pytest.param(0.52, marks=pytest.mark.slow), 0.45])
+def test_a_bright_star_does_not_bias_the_seeing(fwhm: float) -> None:
+    """Without noise: what is left is the bias. Without the light beyond Nyquist's frequency fwhm is off by 0.22, 3.6 and 14 standard errors."""
+    seeing = replace(RICH.seeing, fwhm=fwhm)
+    images, _ = sky(RICH)
+    fit = fit_image(images.reference(), images.image(seeing=seeing), noise="variance")
+    for p in PARAMETER_NAMES:
+        assert abs(fit[p].value - getattr(seeing, p)) < 0.3 * fit[p].stderr, p
+    assert abs(fit["fwhm"].value - fwhm) < 0.0002
 
 
 @pytest.mark.parametrize("name", ["rich", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sparse", "low signal"))])

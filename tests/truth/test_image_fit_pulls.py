@@ -1,4 +1,4 @@
-"""Simulated truth of image fits: pulls of 1, no bias, and less scatter than imphot's objective has on the same images.
+"""Simulated truth of image fits: edges, margins, noise of the reference, imphot's form. What the default must show is in `test_image_fit_criteria`.
 
 Fields of `support.psf_sky`: the reference and each image get new noise, the truth is the same. Low numbers of realisations get the limits that their own
 noise allows: the rms of n pulls scatters by 1 / sqrt(2 n), their mean by 1 / sqrt(n).
@@ -25,19 +25,12 @@ def sky(name: str) -> tuple[SkyImages, np.ndarray]:
     return images, images.clean_image()
 
 
-def simulate(name: str, method: str, count: int, *, margin: int = 0, variance: bool = False, star_radius: float = 0.0, **options: object):
+def simulate(name: str, method: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Values and standard errors of `count` fits, shape (2, count, 6), and the truth."""
     images, clean = sky(name)
     out = np.empty((2, count, 6))
     for i in range(count):
-        fit = fit_image(
-            images.reference(50_000 + i, margin=margin, variance=variance),
-            images.image(1000 + i, clean=clean),
-            method=method,
-            reference_offset=(margin, margin),
-            sky_mask=images.star_mask(star_radius) if star_radius else None,
-            **options,
-        )
+        fit = fit_image(images.reference(50_000 + i), images.image(1000 + i, clean=clean), method=method)
         assert fit.converged
         assert not any(fit[p].flag for p in PARAMETER_NAMES)
         out[:, i] = [fit[p].value for p in PARAMETER_NAMES], [fit[p].stderr for p in PARAMETER_NAMES]
@@ -49,12 +42,6 @@ def check_pulls(fits: np.ndarray, truth: np.ndarray, *, rms: tuple[float, float]
     spread = np.sqrt((pulls**2).mean(axis=0))
     assert np.all((spread > rms[0]) & (spread < rms[1])), spread
     assert np.all(np.abs(pulls.mean(axis=0)) < bias), pulls.mean(axis=0)
-
-
-@pytest.mark.parametrize("name", ["rich", "faint"])
-def test_errors_are_honest(name: str) -> None:
-    fits, truth = simulate(name, "whitened", 10)
-    check_pulls(fits, truth, rms=(0.35, 1.7), bias=1.0)
 
 
 def test_errors_of_imphots_form_are_honest() -> None:
@@ -84,24 +71,6 @@ def test_a_reference_with_a_margin_keeps_the_rim_of_the_image() -> None:
     assert all(fit[p].stderr < without[p].stderr for p in PARAMETER_NAMES)
     for p in PARAMETER_NAMES:
         assert abs(fit[p].value - getattr(truth, p)) < 0.05 * fit[p].stderr, p
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["rich", "sparse", "faint"])
-def test_many_realisations(name: str) -> None:
-    """500 of them: an rms pull is then known to 0.03, and 0.9 to 1.1 are three of its standard errors."""
-    fits, truth = simulate(name, "whitened", 500)
-    check_pulls(fits, truth, rms=(0.9, 1.1), bias=0.2)
-    theirs, _ = simulate(name, "imphot", 200)
-    assert fits[0, :200, FWHM].std() < 0.65 * theirs[0, :, FWHM].std()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "radius", "margin"), [("galaxies", 0.0, 0), ("galaxies", 0.0, 15), ("rich", 15.0, 0)])
-def test_many_realisations_of_galaxies_only(name: str, radius: float, margin: int) -> None:
-    fits, truth = simulate(name, "whitened", 400, star_radius=radius, margin=margin, variance=True)
-    check_pulls(fits, truth, rms=(0.89, 1.11), bias=0.2)
-    assert abs(fits[0, :, FWHM].mean() - truth[FWHM]) < 0.002 + 2.0 * fits[0, :, FWHM].std() / np.sqrt(400)
 
 
 @pytest.mark.slow
