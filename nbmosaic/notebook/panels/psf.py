@@ -127,7 +127,11 @@ class PsfPanel(Panel):
         titled = [ipywidgets.VBox([_title(titles[name]), pictures[name]], layout=third) for name in ("image", "model", "residual")]
         self._picture.widget.layout.margin = "7px 2px 0"  # as the other two pictures have it, which are HTML
         units = dict.fromkeys(("fwhm", "dx", "dy"), "arcsec") | {"bg": self._trial.unit}
-        rows = [ipywidgets.HBox([controls.sliders[name], controls.fixed[name], _title(units.get(name, ""))]) for name in controls.sliders]
+        level = ipywidgets.Layout(align_items="center")
+        rows = [
+            ipywidgets.HBox([one, controls.fixed[name], _title(units.get(name, ""))], layout=level)
+            for name, one in controls.sliders.items()
+        ]
         buttons = [
             self._button("fit", "fit the parameters that are not fixed", self.fit, icon="play"),
             self._button("best scale", "scale and background by least squares, the PSF as it is", self.best_scale),
