@@ -232,7 +232,7 @@ def test_wrong_detector_and_stars_are_named():
         make_sky(np.random.default_rng(1), center=CENTER, extent_arcsec=(50.0, 50.0), beta=1.0)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_twelve_frames_take_no_time():
     simulate(n_frames=1, size=32)
     start = time.process_time()

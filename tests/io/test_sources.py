@@ -220,7 +220,7 @@ def test_lookup_tables_are_read(tmp_path):
     np.testing.assert_allclose(frames[0].wcs.all_pix2world(x, y, 0), wcs.all_pix2world(x, y, 0), atol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_headers_are_read_without_pixels(tmp_path, rng):
     """Hundreds of headers at under 10 ms each even on a busy machine (2 ms on a quiet one), where pixels would take 40 ms each."""
     data = np.zeros((1500, 1500))

@@ -300,7 +300,7 @@ def test_large_values_do_not_overflow():
     np.testing.assert_allclose(small, 3e38, rtol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_block_mean_is_fast():
     data = np.random.default_rng(0).normal(size=(4000, 4000)).astype(np.float32)
     data[:, :800] = np.nan

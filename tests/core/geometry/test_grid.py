@@ -186,7 +186,7 @@ def test_own_projections_are_those_of_wcslib(projection):
     np.testing.assert_allclose(plane, [x.ravel() - 249.5, y.ravel() - 199.5], atol=1e-8)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_grids_of_many_frames_are_fast_enough_to_use():
     frames = field(100.0, 0.0, n=30, spread=3.0) * 30
     start = time.process_time()

@@ -383,7 +383,7 @@ def seconds(call):
     return time.process_time() - start
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_ten_thousand_frames_in_half_a_second():
     planes, boxes, _ = regular_survey(100, np.random.default_rng(9))
     assert len(planes) == 39402
@@ -396,10 +396,16 @@ def test_ten_thousand_frames_in_half_a_second():
     assert min(seconds(lambda: solve_background(planes, 10_000, boxes=boxes)) for _ in range(2)) < 1.0  # 0.35 s on a quiet machine
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_excluding_a_pair_of_a_thousand_frames_is_live():
     planes, boxes, _ = regular_survey(32, np.random.default_rng(10))
     solve_background(planes, 1024, boxes=boxes)
     assert (
         min(seconds(lambda: solve_background(planes, 1024, boxes=boxes, exclude=[77])) for _ in range(3)) < 0.1
     )  # 0.03 s on a quiet machine
+
+
+@pytest.mark.benchmark
+def test_errors_of_a_thousand_frames():
+    planes, boxes, _ = regular_survey(32, np.random.default_rng(11))
+    assert seconds(lambda: solve_background(planes, 1024, boxes=boxes, errors=True)) < 3.0  # 1 s on a quiet machine

@@ -41,7 +41,7 @@ def test_nothing_and_one_box():
         find_pairs(np.zeros((3, 2), int))
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_a_hundred_thousand_boxes_take_a_second():
     y, x = (v.ravel() * 900 for v in np.mgrid[:316, :316])
     boxes = np.stack([y, y + 1000, x, x + 1000], axis=1)
