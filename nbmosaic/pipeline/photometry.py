@@ -92,7 +92,8 @@ def fit_image_photometry(
     extramask : str, array or image, optional
         Pixels of the image to leave out: not 0 in an array, an image or a file.
     hst_fwhm, hst_beta : float
-        Moffat PSF of the reference before it was resampled, arcsec and exponent.
+        Moffat PSF of the reference before it was resampled, arcsec and exponent; 0 for none. The defaults are those of drizzled ACS images; take
+        those of a star of the reference for another camera (WFPC2: 0.126 and 2.6).
     margin : float
         Margin about the images while they are transformed, arcsec.
     taper : int
@@ -127,6 +128,9 @@ def fit_image_photometry(
     -----
     The model is ``bg + scale * (reference convolved with a Moffat, moved by dx, dy)``; see `nbmosaic.core.psf.image_fit.fit_image`. `dra` and
     `ddec` are true angles with the errors of a rotated covariance; imphot's `dra` is a difference of coordinates, 1 / cos(dec) too large.
+
+    Errors know the noise, not that galaxies look different through another filter. In a pair of white light and F606W, where outskirts are bluer than cores,
+    `beta` was 4.6 +- 0.3 from galaxies and 2.65 +- 0.14 from a star. Use a reference through the filter of the image (`bandpass`), or `fix_beta`.
 
     Examples
     --------
