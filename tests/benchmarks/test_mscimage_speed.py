@@ -28,7 +28,7 @@ nbmosaic.mscimage(json.loads(sys.argv[1])[0])
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
 """
-STAGE_SECONDS, STAGE_MEMORY_MB = 3.2, 450
+STAGE_SECONDS, STAGE_MEMORY_MB = 3.2, 400
 """spline3 by the exact map, bad pixels excluded: a second plane, that of the good pixels, goes through the kernel."""
 LIMITS = {"linear": 1.8, "poly5": 2.6, "spline3": 2.4, "sinc31": 8.0, "drizzle": 5.0}
 MEMORY_MB = 400
@@ -80,11 +80,14 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(source: Path, interpolant: str, code: str = CODE) -> tuple[float, float]:
-    """Least CPU seconds of three processes after one that compiles, and the largest memory."""
+    """Least CPU seconds of five processes after one that compiles, and the largest memory.
+
+    The first gigabyte that is written after a pause may cost the system twice its time (a virtual machine's host takes pages back).
+    """
     target = source.with_name("out.fits")
     command = [sys.executable, "-c", code, json.dumps([str(source), str(target), interpolant])]
     found = []
-    for _ in range(4):
+    for _ in range(6):
         for name in ("out.fits", "out_bpm.fits"):
             source.with_name(name).unlink(missing_ok=True)
         found.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=280).stdout))

@@ -169,7 +169,7 @@ def touched_pixels(
     >>> mask = np.zeros((20, 20), bool)
     >>> mask[:, 10] = True
     >>> np.flatnonzero(touched_pixels(mask, pixel_map(shifted, PixelBox(8, 9, 0, 19)), interpolant=Interpolant.parse("poly5"))[0]).tolist()
-    [7, 8, 9, 10, 11, 12]
+    [8, 9, 10, 11]
     """
     workspace = Workspace() if workspace is None else workspace
     kernel = PieceSampler(interpolant, (bad.shape[0], bad.shape[1]), "constant", workspace)
