@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FramesPanel"]
 
-WIDTH = 6
-"""Width of the picture (inches): beside the list there is room for little more, and shrunk letters are hard to read."""
-
 
 class FramesPanel(Panel):
     """Footprints on the sky, the coverage map, and a list from which frames are taken out and in.
@@ -61,10 +58,11 @@ class FramesPanel(Panel):
     def _build(self) -> ipywidgets.Widget:
         import ipywidgets
 
+        labels = self._choice.labels()
         self._list = ipywidgets.SelectMultiple(
-            options=self._choice.labels(),
+            options=labels,
             value=self._choice.chosen,
-            rows=16,
+            rows=max(6, min(16, len(labels))),  # a long list is scrolled, a short one takes no more room than it needs
             description="frames",
             tooltip="frames that take part; Ctrl or Shift with click or arrow keys changes the selection",
             layout=ipywidgets.Layout(width="26em"),
@@ -77,7 +75,9 @@ class FramesPanel(Panel):
         everything = button("all", "take all frames in", self.guarded(lambda _: self.take_in(*range(len(self._choice.all_frames)))))
         self._facts, self._picture = html_box("nbm-facts"), html_box("nbm-picture-box")
         left = ipywidgets.VBox([self._list, everything, self._facts], layout=ipywidgets.Layout(flex="0 0 27em"))
-        return ipywidgets.HBox([left, ipywidgets.VBox([self._kind, self._picture])])
+        # below the list where the page is narrow: letters of a picture that is shrunk are hard to read
+        right = ipywidgets.VBox([self._kind, self._picture], layout=ipywidgets.Layout(flex="1 1 42em", min_width="0"))
+        return ipywidgets.HBox([left, right], layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="0.5em"))
 
     def _on_select(self, change: Any) -> None:
         self._choose(self._choice.only(*change["new"]))
@@ -100,4 +100,4 @@ class FramesPanel(Panel):
         show_picture(self._picture, picture.png, picture.alt)
 
     def _static(self) -> Picture:
-        return self._choice.coverage(width=WIDTH) if self._kind.value == "coverage" else self._choice.footprints(width=WIDTH)
+        return self._choice.coverage() if self._kind.value == "coverage" else self._choice.footprints()

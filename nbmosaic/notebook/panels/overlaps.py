@@ -79,9 +79,10 @@ class OverlapsPanel(Panel):
     def _build(self) -> ipywidgets.Widget:
         import ipywidgets
 
+        labels = self._steering.pair_labels()
         self._list = ipywidgets.Select(
-            options=self._steering.pair_labels(),
-            rows=16,
+            options=labels,
+            rows=max(6, min(16, len(labels))),  # a long list is scrolled, a short one takes no more room than it needs
             description="pair",
             tooltip="arrow keys go from pair to pair",
             layout=ipywidgets.Layout(width="24em"),
