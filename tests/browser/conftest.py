@@ -115,7 +115,7 @@ class Visit:
         # The kernel answers in the order of the questions: to this one after the last cell. Between two cells it says "Idle" as well.
         self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo() }")
         expect(self.page.locator("#jp-main-statusbar")).to_contain_text("| Idle")
-        end = time.monotonic() + 10  # the answers are there, and the page puts them in its cells at once
+        end = time.monotonic() + 60  # the answers are there, and the page puts them in its cells as soon as it has drawn the outputs
         while (left := self.not_run()) and time.monotonic() < end:
             self.page.wait_for_timeout(50)
         assert not left, "cells that did not run: " + "; ".join(left)
