@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from support.peers import use_memory
 from support.workload import make_workload
 
 import nbmosaic
@@ -117,16 +117,6 @@ def writing_seconds(folder: Path, sizes: list[int]) -> float:
     """CPU seconds of a program that does nothing but write files of these sizes: what no face can go below."""
     command = [sys.executable, "-c", WRITER, *map(str, sizes)]
     return float(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=300).stdout)
-
-
-def use_memory(folder: Path) -> None:
-    """Fill the free memory with the pages of a file that holds nothing: the system takes them back when a program asks for memory."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    buffer = bytearray(1 << 24)
-    with open(folder / "holes", "w+b", buffering=0) as stream:
-        stream.truncate(free)
-        while stream.readinto(buffer):
-            pass
 
 
 def exact_corrections(folder: Path) -> dict:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
-__all__ = ["Timing", "montage_chain", "needs_program", "swarp_coadd", "time_command"]
+__all__ = ["Timing", "montage_chain", "needs_program", "swarp_coadd", "time_command", "use_memory"]
 
 # A forked child has the memory of its parent until it execs, and the peak stays in its account: so a small process starts the command.
 LAUNCHER = """
@@ -172,3 +172,13 @@ def swarp_coadd(frames: Sequence[Path], grid: fits.Header, folder: Path, *, kern
     }
     words = [word for key, value in options.items() for word in (f"-{key}", value)]
     return time_command(["SWarp", *frames, *words], name=f"SWarp {kernel}, not matched", cwd=folder, repeat=repeat)
+
+
+def use_memory(folder: Path) -> None:
+    """Fill the free memory with the pages of a file that holds nothing: the system takes them back when a program asks for memory."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    buffer = bytearray(1 << 24)
+    with open(folder / "holes", "w+b", buffering=0) as stream:
+        stream.truncate(free)
+        while stream.readinto(buffer):
+            pass
