@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbmosaic.errors import NbmosaicError, NbmosaicWarning
     from nbmosaic.notebook.panels import open_panel as panel
-    from nbmosaic.pipeline.bandpass import bandpass
     from nbmosaic.pipeline.mosaic import mosaic
-    from nbmosaic.pipeline.photometry import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
-    from nbmosaic.pipeline.photometry_batch import FitImageAndStarPhotometryMP, FitImagePhotometryMP, FitStarPhotometryMP
-    from nbmosaic.pipeline.photometry_batch_stage import fit_photometry_batch
-    from nbmosaic.pipeline.regridding import regrid
+    from nbmosaic.pipeline.photometry.bandpass import bandpass
+    from nbmosaic.pipeline.photometry.batch import FitImageAndStarPhotometryMP, FitImagePhotometryMP, FitStarPhotometryMP
+    from nbmosaic.pipeline.photometry.batch_stage import fit_photometry_batch
+    from nbmosaic.pipeline.photometry.fitting import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
+    from nbmosaic.pipeline.photometry.regridding import regrid
+    from nbmosaic.pipeline.photometry.wavelength import fit_cube_psf
     from nbmosaic.pipeline.run import Run
-    from nbmosaic.pipeline.simulate import simulate_frames
-    from nbmosaic.pipeline.simulate_camera import simulate_exposures
-    from nbmosaic.pipeline.simulate_psf import simulate_psf_field
+    from nbmosaic.pipeline.simulation.exposures import simulate_exposures
+    from nbmosaic.pipeline.simulation.frames import simulate_frames
+    from nbmosaic.pipeline.simulation.psf_field import simulate_psf_field
     from nbmosaic.pipeline.stages import (
         background,
         coadd,
@@ -37,28 +38,27 @@ if TYPE_CHECKING:
         shrink,
     )
     from nbmosaic.pipeline.transform import fit_map, transform
-    from nbmosaic.pipeline.wavelength import fit_cube_psf
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "FitImageAndStarPhotometryMP": "nbmosaic.pipeline.photometry_batch",
-    "FitImagePhotometryMP": "nbmosaic.pipeline.photometry_batch",
-    "FitStarPhotometryMP": "nbmosaic.pipeline.photometry_batch",
+    "FitImageAndStarPhotometryMP": "nbmosaic.pipeline.photometry.batch",
+    "FitImagePhotometryMP": "nbmosaic.pipeline.photometry.batch",
+    "FitStarPhotometryMP": "nbmosaic.pipeline.photometry.batch",
     "NbmosaicError": "nbmosaic.errors",
     "NbmosaicWarning": "nbmosaic.errors",
     "Run": "nbmosaic.pipeline.run",
     "background": "nbmosaic.pipeline.stages",
-    "bandpass": "nbmosaic.pipeline.bandpass",
+    "bandpass": "nbmosaic.pipeline.photometry.bandpass",
     "coadd": "nbmosaic.pipeline.stages",
     "correct": "nbmosaic.pipeline.stages",
     "cutout": "nbmosaic.pipeline.stages",
-    "fit_cube_psf": "nbmosaic.pipeline.wavelength",
-    "fit_image_and_star_photometry": "nbmosaic.pipeline.photometry",
-    "fit_image_photometry": "nbmosaic.pipeline.photometry",
+    "fit_cube_psf": "nbmosaic.pipeline.photometry.wavelength",
+    "fit_image_and_star_photometry": "nbmosaic.pipeline.photometry.fitting",
+    "fit_image_photometry": "nbmosaic.pipeline.photometry.fitting",
     "fit_map": "nbmosaic.pipeline.transform",
-    "fit_photometry_batch": "nbmosaic.pipeline.photometry_batch_stage",
-    "fit_star_photometry": "nbmosaic.pipeline.photometry",
+    "fit_photometry_batch": "nbmosaic.pipeline.photometry.batch_stage",
+    "fit_star_photometry": "nbmosaic.pipeline.photometry.fitting",
     "header": "nbmosaic.pipeline.stages",
     "images": "nbmosaic.pipeline.stages",
     "mosaic": "nbmosaic.pipeline.mosaic",
@@ -67,13 +67,13 @@ _HOME = {
     "panel": "nbmosaic.notebook.panels:open_panel",
     "project": "nbmosaic.pipeline.stages",
     "read": "nbmosaic.pipeline.stages",
-    "regrid": "nbmosaic.pipeline.regridding",
+    "regrid": "nbmosaic.pipeline.photometry.regridding",
     "save": "nbmosaic.pipeline.stages",
     "show": "nbmosaic.pipeline.stages",
     "shrink": "nbmosaic.pipeline.stages",
-    "simulate_exposures": "nbmosaic.pipeline.simulate_camera",
-    "simulate_frames": "nbmosaic.pipeline.simulate",
-    "simulate_psf_field": "nbmosaic.pipeline.simulate_psf",
+    "simulate_exposures": "nbmosaic.pipeline.simulation.exposures",
+    "simulate_frames": "nbmosaic.pipeline.simulation.frames",
+    "simulate_psf_field": "nbmosaic.pipeline.simulation.psf_field",
     "transform": "nbmosaic.pipeline.transform",
 }
 

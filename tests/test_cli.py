@@ -15,7 +15,7 @@ from astropy.io import fits
 import nbmosaic
 from nbmosaic.cli import main
 from nbmosaic.pipeline.mosaic import mosaic_parameters
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from nbmosaic.notebook.registry import Registry
 from nbmosaic.pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.cache import RunCache
-    from nbmosaic.pipeline.cellplan import Plan
+    from nbmosaic.pipeline.caching.cache import RunCache
+    from nbmosaic.pipeline.caching.plan import Plan
     from nbmosaic.pipeline.execution import Execution
 
 __all__ = ["PipelineBackend"]
@@ -44,7 +44,7 @@ class PipelineBackend:
         NbmosaicError
             A file is missing or cannot be used.
         """
-        from nbmosaic.pipeline.cellplan import plan_recipe
+        from nbmosaic.pipeline.caching.plan import plan_recipe
         from nbmosaic.pipeline.execution import Execution, parse_memory
 
         execution = Execution(jobs=how.jobs, max_memory=parse_memory(how.max_memory or None), scratch=how.scratch or None)
@@ -52,7 +52,7 @@ class PipelineBackend:
 
     def cache(self, choice: CacheChoice) -> RunCache:
         """The cache that a configuration means, with its budgets."""
-        from nbmosaic.pipeline.cache import DISK_BUDGET, MEMORY_PART, as_cache
+        from nbmosaic.pipeline.caching.cache import DISK_BUDGET, MEMORY_PART, as_cache
         from nbmosaic.pipeline.execution import memory_limit
 
         cache = as_cache(choice.folder or True)

@@ -18,8 +18,8 @@ from nbmosaic.pipeline.values import ProductClass
 
 if TYPE_CHECKING:
     from nbmosaic.notebook.how import CacheChoice, How
-    from nbmosaic.pipeline.cache import RunCache  # they import numpy, which %load_ext need not do
-    from nbmosaic.pipeline.cellplan import Plan
+    from nbmosaic.pipeline.caching.cache import RunCache  # they import numpy, which %load_ext need not do
+    from nbmosaic.pipeline.caching.plan import Plan
 
 __all__ = ["Backend", "BoundStep", "bind_cell", "bind_options"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbmosaic.notebook.registry import Registry
-    from nbmosaic.pipeline.cache import RunCache
+    from nbmosaic.pipeline.caching.cache import RunCache
 
 __all__ = ["PSF_STAGES", "CachePage", "PsfTable", "cache_page", "full_psf_name", "open_panel"]
 

@@ -15,7 +15,7 @@ from nbmosaic.views.markup import Markup, escape, join
 from nbmosaic.views.text import table_text
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.cellplan import Plan, PlannedStage
+    from nbmosaic.pipeline.caching.plan import Plan, PlannedStage
 
 __all__ = ["PlanPage"]
 

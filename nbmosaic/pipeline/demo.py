@@ -12,7 +12,7 @@ from nbmosaic.errors import FormatError
 from nbmosaic.pipeline.mosaic import mosaic
 from nbmosaic.pipeline.products import Background, Mosaic, Projected
 from nbmosaic.pipeline.run import Run
-from nbmosaic.pipeline.simulate import Simulation, simulate_frames
+from nbmosaic.pipeline.simulation.frames import Simulation, simulate_frames
 from nbmosaic.pipeline.stages import coadd
 
 if TYPE_CHECKING:

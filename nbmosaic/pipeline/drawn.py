@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nbmosaic.pipeline.cache_keys import array_sum
+from nbmosaic.pipeline.caching.keys import array_sum
 
 if TYPE_CHECKING:
     from nbmosaic.pipeline.products import Mosaic

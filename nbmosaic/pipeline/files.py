@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmosaic.errors import InputError
-from nbmosaic.pipeline.camera_files import save_exposures
-from nbmosaic.pipeline.camera_product import MosaicExposure
+from nbmosaic.pipeline.camera.files import save_exposures
+from nbmosaic.pipeline.camera.product import MosaicExposure
+from nbmosaic.pipeline.photometry.regridding import ReducedImage
 from nbmosaic.pipeline.products import Frames, Grid, Mosaic, Product, Table
 from nbmosaic.pipeline.quicklook import Picture
-from nbmosaic.pipeline.regridding import ReducedImage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import Any, Literal
 
 from nbmosaic.errors import ConfigError, InputError, SkippedFrameWarning, UnitMismatchWarning
-from nbmosaic.pipeline.camera_product import MosaicExposure
+from nbmosaic.pipeline.camera.product import MosaicExposure
 from nbmosaic.pipeline.choices import Conserve, Method, System
 from nbmosaic.pipeline.execution import Progress, stage_execution
 from nbmosaic.pipeline.products import Frames, Grid, Projected

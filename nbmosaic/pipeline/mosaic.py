@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbmosaic.errors import ConfigError
 from nbmosaic.pipeline import stages
-from nbmosaic.pipeline.cache import RunCache, as_cache
+from nbmosaic.pipeline.caching.cache import RunCache, as_cache
 from nbmosaic.pipeline.choices import Combine, Conserve, Method, System, Weight
 from nbmosaic.pipeline.execution import Execution, NoProgress, Progress, parse_memory
 from nbmosaic.pipeline.recipe import Recipe, Step
@@ -102,7 +102,7 @@ def mosaic(
     Examples
     --------
     >>> import nbmosaic
-    >>> from nbmosaic.pipeline.simulate import simulate_frames
+    >>> from nbmosaic.pipeline.simulation.frames import simulate_frames
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     sky = simulate_frames(folder, n_frames=2, size=64, seed=1)

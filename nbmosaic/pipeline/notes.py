@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.cache_units import UnitUse
+    from nbmosaic.pipeline.caching.units import UnitUse
 
 __all__ = ["RunNotes", "current_notes", "current_units", "noted"]
 

@@ -21,7 +21,7 @@ from nbmosaic.types import FrameInfo, FrameSource, MosaicGrid, PixelBox, Project
 if TYPE_CHECKING:
     from nbmosaic.core.geometry.pixmap import PixelMap
     from nbmosaic.core.resampling.workspace import Workspace
-    from nbmosaic.pipeline.cache_units import UnitFolder
+    from nbmosaic.pipeline.caching.units import UnitFolder
 
 __all__ = ["KEPT_FRACTION", "ProjectionPlan", "project_frames", "projection_plan"]
 
@@ -139,7 +139,7 @@ def projection_plan(frames: Frames, grid: MosaicGrid, *, options: Mapping[str, A
 
 def _unit_keys(frames: Frames, grid: MosaicGrid, boxes: dict[int, PixelBox], common: dict[str, Any]) -> dict[int, str]:
     """Keys of projected frames: everything that can change a bit of one."""
-    from nbmosaic.pipeline.cache_keys import Unkeyable, code_version, digest, frame_values
+    from nbmosaic.pipeline.caching.keys import Unkeyable, code_version, digest, frame_values
 
     try:
         shared = digest(code_version(), grid, common["method"], common["conserve"], common["coarse_step"])

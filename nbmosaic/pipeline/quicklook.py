@@ -11,7 +11,7 @@ import numpy as np
 
 from nbmosaic._types import AnyArray, BoolArray, FloatArray, IntArray
 from nbmosaic.errors import ConfigError, FormatError, InputError
-from nbmosaic.pipeline.camera_product import MosaicExposure
+from nbmosaic.pipeline.camera.product import MosaicExposure
 from nbmosaic.pipeline.drawn import drawn_once
 from nbmosaic.pipeline.products import Background, Frames, Mosaic, Overlaps, Product, Projected
 from nbmosaic.pipeline.recipe import choose

@@ -19,7 +19,7 @@ from nbmosaic.errors import (
     StepError,
     TableFormatError,
 )
-from nbmosaic.pipeline.cached_steps import StepMemory, StepResult
+from nbmosaic.pipeline.caching.steps import StepMemory, StepResult
 from nbmosaic.pipeline.code import python_code
 from nbmosaic.pipeline.execution import Execution
 from nbmosaic.pipeline.notes import RunNotes, noted
@@ -33,7 +33,7 @@ from nbmosaic.pipeline.thread_warnings import recorded
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nbmosaic.pipeline.cache import RunCache
+    from nbmosaic.pipeline.caching.cache import RunCache
 
 __all__ = ["Run", "StepRecord", "check_flow", "inputs_of", "run_recipe"]
 

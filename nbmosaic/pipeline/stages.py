@@ -5,15 +5,15 @@ Options that only say how to run (`jobs`, `executor`, `max_memory`, `scratch`, `
 
 from __future__ import annotations
 
-from nbmosaic.pipeline.bandpass import bandpass
-from nbmosaic.pipeline.camera import mscimage
+from nbmosaic.pipeline.camera.stage import mscimage
 from nbmosaic.pipeline.frame_stages import header, images, project
 from nbmosaic.pipeline.image_stages import coadd, cutout, read, save, show, shrink
 from nbmosaic.pipeline.match_stages import background, correct, overlaps
-from nbmosaic.pipeline.photometry import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
-from nbmosaic.pipeline.photometry_batch_stage import fit_photometry_batch
-from nbmosaic.pipeline.regridding import regrid
-from nbmosaic.pipeline.wavelength import fit_cube_psf
+from nbmosaic.pipeline.photometry.bandpass import bandpass
+from nbmosaic.pipeline.photometry.batch_stage import fit_photometry_batch
+from nbmosaic.pipeline.photometry.fitting import fit_image_and_star_photometry, fit_image_photometry, fit_star_photometry
+from nbmosaic.pipeline.photometry.regridding import regrid
+from nbmosaic.pipeline.photometry.wavelength import fit_cube_psf
 
 __all__ = [
     "STAGES",

@@ -25,7 +25,7 @@ from nbmosaic.errors import FormatError, NbmosaicWarning
 from nbmosaic.types import PixelBox, ProjectedFrame, ProjectedInfo
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.cache_units import UnitFolder
+    from nbmosaic.pipeline.caching.units import UnitFolder
 
 __all__ = ["FrameStore", "ScratchFolder", "frame_path", "write_frame", "write_unit"]
 
@@ -56,7 +56,7 @@ def write_unit(target: Path, info: ProjectedInfo, frame: ProjectedFrame) -> None
     FormatError
         The disk is full or the folder cannot be written.
     """
-    from nbmosaic.pipeline.cache_units import unit_tail
+    from nbmosaic.pipeline.caching.units import unit_tail
 
     _write(target, frame if info.n_good else None, unit_tail(info))
 

@@ -13,9 +13,9 @@ from astropy.wcs import WCS
 
 import nbmosaic
 from nbmosaic.notebook.panels import open_panel
-from nbmosaic.pipeline.simulate import simulate_frames
-from nbmosaic.pipeline.viewing import open_view
-from nbmosaic.pipeline.viewing_stretch import STRETCHES
+from nbmosaic.pipeline.simulation.frames import simulate_frames
+from nbmosaic.pipeline.viewing.stretch import STRETCHES
+from nbmosaic.pipeline.viewing.viewer import open_view
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 

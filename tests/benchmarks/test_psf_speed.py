@@ -22,8 +22,8 @@ import nbmosaic
 from nbmosaic.core.psf.image_fit import fit_image
 from nbmosaic.io.cube_planes import ArrayCube
 from nbmosaic.io.image_planes import read_sky_image
-from nbmosaic.pipeline.photometry_batch import FitImagePhotometryMP
-from nbmosaic.pipeline.simulate_psf import simulate_psf_field
+from nbmosaic.pipeline.photometry.batch import FitImagePhotometryMP
+from nbmosaic.pipeline.simulation.psf_field import simulate_psf_field
 from nbmosaic.types.sky_image import SkyCube
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]

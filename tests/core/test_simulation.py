@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from nbmosaic.core.geometry.simulated import HEADER_KINDS, header_cards, sky_offsets, sky_positions, tangent_offsets
 from nbmosaic.core.simulation import Detector, SkyModel, brightness, expose, make_sky
 from nbmosaic.errors import ConfigError, FormatError
-from nbmosaic.pipeline.simulate import simulate, simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate, simulate_frames
 
 CENTER = (83.82, -5.39)
 

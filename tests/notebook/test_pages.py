@@ -13,7 +13,7 @@ from nbmosaic.notebook.environment import info_table
 from nbmosaic.notebook.help import CodePage, HelpPage, InfoTable, StageTable, example_of
 from nbmosaic.notebook.plan_page import PlanPage
 from nbmosaic.notebook.registry import Registry
-from nbmosaic.pipeline.cellplan import Plan, PlannedStage
+from nbmosaic.pipeline.caching.plan import Plan, PlannedStage
 from nbmosaic.pipeline.stages import STAGES as REAL
 
 REAL_REGISTRY = Registry(REAL)

@@ -7,7 +7,7 @@ import pytest
 
 import nbmosaic
 from nbmosaic.core.simulation import Detector
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,13 @@ from astropy.wcs import WCS
 
 import nbmosaic
 from nbmosaic.errors import DisconnectedMosaicWarning, FormatError, MosaicCancelled
-from nbmosaic.pipeline.cache import RunCache, as_cache, session_cache
-from nbmosaic.pipeline.cache_keys import ProductKeys, Unkeyable, array_sum, digest
+from nbmosaic.pipeline.caching.cache import RunCache, as_cache, session_cache
+from nbmosaic.pipeline.caching.keys import ProductKeys, Unkeyable, array_sum, digest
 from nbmosaic.pipeline.execution import Execution, NoProgress
 from nbmosaic.pipeline.mosaic import mosaic_recipe
 from nbmosaic.pipeline.recipe import Recipe, Step
 from nbmosaic.pipeline.run import run_recipe
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 
 STAGES = ["images", "header", "project", "overlaps", "background", "correct", "coadd"]
 JOBS = {"jobs": 1}
@@ -530,7 +530,7 @@ def test_halves_and_old_frames_go(raw, cache):
 
 
 def test_products_that_are_tuples_can_be_kept(cache):
-    from nbmosaic.pipeline.cache import CacheEntry
+    from nbmosaic.pipeline.caching.cache import CacheEntry
     from nbmosaic.pipeline.product import Product
 
     class Pair(Product, tuple):  # noqa: SLOT001 - its key is kept in __dict__

@@ -15,7 +15,7 @@ from nbmosaic.core.geometry.grid import crop_grid
 from nbmosaic.core.simulation import Detector
 from nbmosaic.errors import DisconnectedMosaicWarning
 from nbmosaic.pipeline.products import Grid
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 from nbmosaic.types import PixelBox
 
 

@@ -11,7 +11,7 @@ import nbmosaic
 from nbmosaic.core.geometry.sky import celestial_transform
 from nbmosaic.errors import InputError
 from nbmosaic.pipeline.frame_choice import choose_frames
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 
 
 @pytest.fixture(scope="module")

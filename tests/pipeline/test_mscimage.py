@@ -13,7 +13,7 @@ from support.shared import shared_path
 
 import nbmosaic
 from nbmosaic.errors import ConfigError, EmptyMosaicError, FormatError, InputError, SkippedFrameWarning
-from nbmosaic.pipeline.camera import mscimage
+from nbmosaic.pipeline.camera.stage import mscimage
 from nbmosaic.pipeline.frame_stages import header
 
 CENTRE = (150.1, 22.3)

@@ -19,8 +19,8 @@ from support.shared import shared_path
 
 import nbmosaic
 from nbmosaic.errors import AlgorithmError, ConfigError, InputError, NbmosaicError, ShapeError
-from nbmosaic.pipeline.photometry_inputs import read_image, star_position
-from nbmosaic.pipeline.photometry_tables import summary_text
+from nbmosaic.pipeline.photometry.inputs import read_image, star_position
+from nbmosaic.pipeline.photometry.tables import summary_text
 from nbmosaic.types.photometry import Estimate
 
 NAMES = ["scale", "bg", "dx", "dy", "dra", "ddec", "fwhm", "beta"]

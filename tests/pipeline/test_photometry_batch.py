@@ -17,8 +17,8 @@ from support.psf_files import KillOnce, PsfFiles, star_place
 
 import nbmosaic
 from nbmosaic.errors import ConfigError, FormatError, NbmosaicError
-from nbmosaic.pipeline.photometry_batch import FitImageAndStarPhotometryMP, FitImagePhotometryMP, FitStarPhotometryMP, worker_count
-from nbmosaic.pipeline.photometry_inputs import read_image
+from nbmosaic.pipeline.photometry.batch import FitImageAndStarPhotometryMP, FitImagePhotometryMP, FitStarPhotometryMP, worker_count
+from nbmosaic.pipeline.photometry.inputs import read_image
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -149,7 +149,7 @@ def test_options_that_cannot_be_sent(files):
 
 
 def test_numbers_of_workers(monkeypatch):
-    monkeypatch.setattr("nbmosaic.pipeline.photometry_batch.available_cpus", lambda: 8)
+    monkeypatch.setattr("nbmosaic.pipeline.photometry.batch.available_cpus", lambda: 8)
     assert [worker_count(n, 100) for n in (0, 3, -1, -8, -20)] == [8, 3, 7, 1, 1]
     assert worker_count(0, 2) == 2
 

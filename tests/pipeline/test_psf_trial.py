@@ -15,9 +15,9 @@ import nbmosaic
 from nbmosaic.core.psf.fourier_window import fourier_grid, reference_response
 from nbmosaic.core.psf.moffat import moffat_transfer
 from nbmosaic.errors import AlgorithmError, ConfigError, InputError
-from nbmosaic.pipeline.psf_trial import PsfTrial
-from nbmosaic.pipeline.psf_trial_open import try_psf
-from nbmosaic.pipeline.psf_trial_ranges import trial_ranges
+from nbmosaic.pipeline.psf_trial.open import try_psf
+from nbmosaic.pipeline.psf_trial.ranges import trial_ranges
+from nbmosaic.pipeline.psf_trial.trial import PsfTrial
 
 TRUTH = {"scale": 0.95, "bg": 0.05, "dx": 0.07, "dy": -0.05, "fwhm": 0.6, "beta": 2.8}
 

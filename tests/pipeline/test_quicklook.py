@@ -16,7 +16,7 @@ from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.pipeline.demo import _log_table
 from nbmosaic.pipeline.products import Frames, Overlaps, Table
 from nbmosaic.pipeline.quicklook import Picture, overlap_picture, picture
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 from nbmosaic.types import PixelBox
 
 PNG = b"\x89PNG\r\n\x1a\n"

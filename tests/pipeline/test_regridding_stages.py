@@ -11,7 +11,7 @@ from support.shared import shared_path
 
 import nbmosaic
 from nbmosaic.errors import ConfigError, InputError, NbmosaicError, NbmosaicWarning, NoOverlapError
-from nbmosaic.pipeline.photometry_inputs import read_image
+from nbmosaic.pipeline.photometry.inputs import read_image
 from nbmosaic.pipeline.products import Frames
 from nbmosaic.types.sky_image import SkyImage
 

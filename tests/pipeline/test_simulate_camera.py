@@ -16,7 +16,7 @@ from nbmosaic.core.geometry.sky import pixel_to_icrs
 from nbmosaic.core.simulation import Detector, SkyModel
 from nbmosaic.errors import ConfigError, FormatError
 from nbmosaic.io.exposure import open_exposure
-from nbmosaic.pipeline.simulate_camera import simulate_exposures
+from nbmosaic.pipeline.simulation.exposures import simulate_exposures
 
 CLEAN = Detector(noise=0.0, cosmic_rays=0, bad_columns=0, bad_as="mask")
 SMALL = {"n_exposures": 1, "detectors": (2, 2), "size": (90, 80)}

@@ -8,7 +8,7 @@ import pytest
 import nbmosaic
 from nbmosaic.errors import ConfigError, FormatError
 from nbmosaic.io.image_planes import read_sky_image
-from nbmosaic.pipeline.simulate_psf import MovedStar, Seeing, simulate_psf_field
+from nbmosaic.pipeline.simulation.psf_field import MovedStar, Seeing, simulate_psf_field
 
 NAMES = ("scale", "bg", "dx", "dy", "fwhm", "beta")
 

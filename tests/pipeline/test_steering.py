@@ -10,7 +10,7 @@ from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.pipeline.execution import Execution
 from nbmosaic.pipeline.recipe import Recipe, Step
 from nbmosaic.pipeline.run import run_recipe
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 from nbmosaic.pipeline.steering import Steering, steer
 
 

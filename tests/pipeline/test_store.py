@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nbmosaic.errors import FormatError
-from nbmosaic.pipeline.cache_units import UnitFolder
+from nbmosaic.pipeline.caching.units import UnitFolder
 from nbmosaic.pipeline.store import FrameStore, ScratchFolder, write_frame
 from nbmosaic.types import PixelBox, ProjectedFrame, ProjectedInfo
 

@@ -13,8 +13,8 @@ from PIL import Image
 import nbmosaic
 from nbmosaic.core.stretch import Statistics, grey_levels, parse_limit, stretch_range
 from nbmosaic.errors import ConfigError, FormatError, InputError, NbmosaicWarning, WcsError
-from nbmosaic.pipeline.viewing import COLOUR_MAPS, open_view
-from nbmosaic.pipeline.viewing_stretch import STRETCHES
+from nbmosaic.pipeline.viewing.stretch import STRETCHES
+from nbmosaic.pipeline.viewing.viewer import COLOUR_MAPS, open_view
 from nbmosaic.views.look import BLANK_COLOUR
 
 SHAPE = (90, 120)
@@ -339,7 +339,7 @@ def test_the_code_gives_the_same_view(view):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    from nbmosaic.pipeline.simulate import simulate_frames
+    from nbmosaic.pipeline.simulation.frames import simulate_frames
 
     folder = tmp_path_factory.mktemp("sky")
     simulate_frames(folder, n_frames=4, size=64, seed=2)

@@ -14,8 +14,8 @@ import nbmosaic
 from nbmosaic.errors import AlgorithmError, ConfigError, FormatError, InputError, NoOverlapError
 from nbmosaic.io.cube_planes import read_sky_cube
 from nbmosaic.io.header_copy import copy_with_cards
-from nbmosaic.pipeline.photometry_batch_product import FailedPhotometry
-from nbmosaic.pipeline.wavelength import cube_bands
+from nbmosaic.pipeline.photometry.batch_product import FailedPhotometry
+from nbmosaic.pipeline.photometry.wavelength import cube_bands
 
 N_PLANES = 12
 

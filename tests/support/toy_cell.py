@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbmosaic.errors import FormatError, MosaicCancelled, NbmosaicError, SkippedFrameWarning, StepError
 from nbmosaic.notebook.registry import Registry
-from nbmosaic.pipeline.cache import RunCache
-from nbmosaic.pipeline.cellplan import Plan, PlannedStage
+from nbmosaic.pipeline.caching.cache import RunCache
+from nbmosaic.pipeline.caching.plan import Plan, PlannedStage
 
 if TYPE_CHECKING:
     from nowhere import DataFrame

@@ -18,7 +18,7 @@ import nbmosaic
 from nbmosaic.core.geometry.sky import icrs_to_pixel, pixel_to_icrs
 from nbmosaic.core.simulation import Detector
 from nbmosaic.errors import NbmosaicWarning
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 
 METHODS = ("spline", "bilinear", "lanczos3", "area")
 FOREIGN = ("raw_003_gal-tan-cd", "raw_006_fk4-crota")

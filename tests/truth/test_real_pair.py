@@ -48,7 +48,7 @@ import nbmosaic
 from nbmosaic.core.psf.fourier_window import fourier_grid
 from nbmosaic.core.psf.image_fit import fit_image
 from nbmosaic.core.psf.moffat import MoffatTable
-from nbmosaic.pipeline.photometry_products import ImagePhotometry, StarPhotometry
+from nbmosaic.pipeline.photometry.products import ImagePhotometry, StarPhotometry
 from nbmosaic.types.photometry import FitFrame, ImageFitResult
 
 STAR = (291.8, 44.4)

@@ -14,9 +14,9 @@ from nbmosaic.compat.imphot.errors import UserError, WorkerError, as_user_error,
 from nbmosaic.compat.imphot.outputs import Outputs
 from nbmosaic.compat.imphot.values import FittedImagePhotometry, FittedStarPhotometry
 from nbmosaic.errors import FormatError, NbmosaicError, StepError
-from nbmosaic.pipeline import photometry_batch
-from nbmosaic.pipeline.photometry_batch import OnError, Order, PhotometryIterator
-from nbmosaic.pipeline.photometry_batch_product import FailedPhotometry, PhotometryBatch
+from nbmosaic.pipeline.photometry import batch as photometry_batch
+from nbmosaic.pipeline.photometry.batch import OnError, Order, PhotometryIterator
+from nbmosaic.pipeline.photometry.batch_product import FailedPhotometry, PhotometryBatch
 from nbmosaic.pipeline.recipe import choose, did_you_mean
 
 if TYPE_CHECKING:

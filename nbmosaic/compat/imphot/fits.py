@@ -14,8 +14,8 @@ from nbmosaic.compat.imphot.errors import UserError, imphot_errors
 from nbmosaic.compat.imphot.outputs import Outputs
 from nbmosaic.compat.imphot.values import FittedImagePhotometry, FittedStarPhotometry
 from nbmosaic.errors import NbmosaicWarning
-from nbmosaic.pipeline import photometry
-from nbmosaic.pipeline.photometry_inputs import picklable, read_image, star_position
+from nbmosaic.pipeline.photometry import fitting as photometry
+from nbmosaic.pipeline.photometry.inputs import picklable, read_image, star_position
 
 if TYPE_CHECKING:
     from nbmosaic.types.sky_image import SkyImage

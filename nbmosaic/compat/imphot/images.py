@@ -13,9 +13,9 @@ from nbmosaic.compat.imphot.mpdaf_images import answer, band_answer
 from nbmosaic.core.psf import alignment
 from nbmosaic.core.psf.regridding import rescaled
 from nbmosaic.io.hst_filter import HST_FILTERS, flux_factor, hst_filter
-from nbmosaic.pipeline.bandpass import bandpass
-from nbmosaic.pipeline.photometry_inputs import read_image
-from nbmosaic.pipeline.regridding import ReducedImage, regrid, template_grid
+from nbmosaic.pipeline.photometry.bandpass import bandpass
+from nbmosaic.pipeline.photometry.inputs import read_image
+from nbmosaic.pipeline.photometry.regridding import ReducedImage, regrid, template_grid
 
 __all__ = [
     "HstFilterInfo",

@@ -106,8 +106,8 @@ def regrid_hst_to_muse_main(argv: Sequence[str] | None = None) -> None:
 def _regrid_all(options: argparse.Namespace) -> None:
     from nbmosaic.compat.imphot.images import HstFilterInfo, regrid_hst_like_muse, rescale_hst_like_muse
     from nbmosaic.io.paths import file_stem
-    from nbmosaic.pipeline.photometry_inputs import read_image
-    from nbmosaic.pipeline.regridding import template_grid
+    from nbmosaic.pipeline.photometry.inputs import read_image
+    from nbmosaic.pipeline.photometry.regridding import template_grid
 
     say = _silent if options.quiet else _print
     say(f"Reading MUSE image: {options.muse}")

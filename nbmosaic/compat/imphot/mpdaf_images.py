@@ -9,7 +9,7 @@ import numpy as np
 from nbmosaic.types.sky_image import SkyImage
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.regridding import ReducedImage
+    from nbmosaic.pipeline.photometry.regridding import ReducedImage
 
 __all__ = ["answer", "band_answer", "is_mpdaf"]
 

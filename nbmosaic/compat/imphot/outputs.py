@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbmosaic.compat.imphot.errors import UserError, imphot_errors
-from nbmosaic.pipeline.photometry_files import file_prefix
-from nbmosaic.pipeline.photometry_products import ImagePhotometry
+from nbmosaic.pipeline.photometry.files import file_prefix
+from nbmosaic.pipeline.photometry.products import ImagePhotometry
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.photometry_products import Photometry
+    from nbmosaic.pipeline.photometry.products import Photometry
 
 __all__ = ["Outputs"]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nbmosaic.compat.imphot.errors import imphot_errors
-from nbmosaic.pipeline.photometry_inputs import read_image
-from nbmosaic.pipeline.photometry_offsets import offset_on_sky
-from nbmosaic.pipeline.photometry_tables import summary_text
+from nbmosaic.pipeline.photometry.inputs import read_image
+from nbmosaic.pipeline.photometry.offsets import offset_on_sky
+from nbmosaic.pipeline.photometry.tables import summary_text
 from nbmosaic.types.photometry import Estimate
 
 if TYPE_CHECKING:
-    from nbmosaic.pipeline.photometry_products import ImagePhotometry, Photometry, StarPhotometry
+    from nbmosaic.pipeline.photometry.products import ImagePhotometry, Photometry, StarPhotometry
 
 __all__ = ["FittedImagePhotometry", "FittedPhotometry", "FittedStarPhotometry", "FittedValue"]
 

@@ -11,8 +11,8 @@ from nbmosaic.errors import ConfigError
 
 if TYPE_CHECKING:
     from nbmosaic.io.exposure import Exposure
-    from nbmosaic.pipeline.camera_image import ImageOptions
-    from nbmosaic.pipeline.camera_pieces import MapOptions
+    from nbmosaic.pipeline.camera.image import ImageOptions
+    from nbmosaic.pipeline.camera.pieces import MapOptions
     from nbmosaic.pipeline.execution import Execution
 
 __all__ = ["Parameters"]
@@ -113,7 +113,7 @@ class Parameters:
 
     def map_options(self) -> MapOptions:
         """The map of a piece."""
-        from nbmosaic.pipeline.camera_pieces import MapOptions
+        from nbmosaic.pipeline.camera.pieces import MapOptions
 
         orders = {
             name: self.values[name] for name in ("xxorder", "xyorder", "xxterms", "yxorder", "yyorder", "yxterms", "nx", "ny", "function")
@@ -132,9 +132,9 @@ class Parameters:
         The new task puts pieces together by a mean over the values that the mask leaves, the old one pastes; of a single image there is nothing to put
         together, and its mask keeps IRAF's codes.
         """
-        from nbmosaic.pipeline.camera_combining import CombineOptions
-        from nbmosaic.pipeline.camera_image import ImageOptions
-        from nbmosaic.pipeline.camera_pieces import PieceOptions
+        from nbmosaic.pipeline.camera.combining import CombineOptions
+        from nbmosaic.pipeline.camera.image import ImageOptions
+        from nbmosaic.pipeline.camera.pieces import PieceOptions
         from nbmosaic.types.camera import Interpolant
 
         values = self.values

@@ -182,7 +182,7 @@ def _one(name: str, target: str, parameters: Parameters, template: Template | No
     from nbmosaic.compat.mscred.reference import make_template
     from nbmosaic.io.exposure import find_image, open_exposure
     from nbmosaic.io.output import check_output
-    from nbmosaic.pipeline.camera_image import write_exposure
+    from nbmosaic.pipeline.camera.image import write_exposure
     from nbmosaic.pipeline.loading import load_kernels
 
     image, mask = image_target(target), mask_target(target)

@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING, ClassVar
 
 from nbmosaic.notebook.panels.base import Panel, button, html_box, show_picture
-from nbmosaic.pipeline.photometry_batch_product import PhotometryBatch
-from nbmosaic.pipeline.photometry_watch import BatchState, BatchWatch
+from nbmosaic.pipeline.photometry.batch_product import PhotometryBatch
+from nbmosaic.pipeline.photometry.watch import BatchState, BatchWatch
 from nbmosaic.views.html import error_html, fragment, note_html
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class BatchPanel(Panel):
     Parameters
     ----------
     watch : BatchWatch
-        See `nbmosaic.pipeline.photometry_watch.watch_batch`.
+        See `nbmosaic.pipeline.photometry.watch.watch_batch`.
 
     Examples
     --------

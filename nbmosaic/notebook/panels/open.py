@@ -8,19 +8,19 @@ from typing import Any
 from nbmosaic.errors import ConfigError
 from nbmosaic.notebook.detached import DetachedRun
 from nbmosaic.notebook.panels.base import Panel
-from nbmosaic.pipeline.camera_product import MosaicExposure
+from nbmosaic.pipeline.camera.product import MosaicExposure
 from nbmosaic.pipeline.frame_choice import FrameChoice, choose_frames
-from nbmosaic.pipeline.photometry_batch import PhotometryIterator
-from nbmosaic.pipeline.photometry_batch_product import PhotometryBatch
-from nbmosaic.pipeline.photometry_products import ImageAndStarPhotometry, Photometry
-from nbmosaic.pipeline.photometry_watch import watch_batch
+from nbmosaic.pipeline.photometry.batch import PhotometryIterator
+from nbmosaic.pipeline.photometry.batch_product import PhotometryBatch
+from nbmosaic.pipeline.photometry.products import ImageAndStarPhotometry, Photometry
+from nbmosaic.pipeline.photometry.watch import watch_batch
 from nbmosaic.pipeline.products import Corrected, Frames, Mosaic, Overlaps, Projected
-from nbmosaic.pipeline.psf_trial import PsfTrial
-from nbmosaic.pipeline.psf_trial_open import try_psf
+from nbmosaic.pipeline.psf_trial.open import try_psf
+from nbmosaic.pipeline.psf_trial.trial import PsfTrial
 from nbmosaic.pipeline.recipe import choose
 from nbmosaic.pipeline.run import Run
 from nbmosaic.pipeline.steering import Steering, steer
-from nbmosaic.pipeline.viewing import View, open_view
+from nbmosaic.pipeline.viewing.viewer import View, open_view
 
 __all__ = ["open_panel"]
 
@@ -31,7 +31,7 @@ def open_panel(product: Any, *, kind: str | None = None) -> Panel:
     Parameters
     ----------
     product : Run, Steering, Frames, FrameChoice, Projected, Corrected, Mosaic, MosaicExposure, View
-        What to look at. Also arrays on one grid, or a mapping of names to images, see `nbmosaic.pipeline.viewing.open_view`; photometric fits, or
+        What to look at. Also arrays on one grid, or a mapping of names to images, see `nbmosaic.pipeline.viewing.viewer.open_view`; photometric fits, or
         reference and image as a pair with ``kind="psf"``; batches of fits: an iterator, which the panel then runs, or the handle of a cell.
     kind : {"overlaps", "background", "frames", "viewer", "psf", "batch"}, optional
         Which panel; default: the one that suits best.

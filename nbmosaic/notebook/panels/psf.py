@@ -10,14 +10,14 @@ from nbmosaic.errors import InputError
 from nbmosaic.notebook.panels.base import Panel, button, html_box, show_picture
 from nbmosaic.notebook.panels.psf_controls import NO_STAR, psf_controls
 from nbmosaic.notebook.panels.viewer_picture import ViewerPicture
-from nbmosaic.pipeline.psf_trial import PsfTrial
+from nbmosaic.pipeline.psf_trial.trial import PsfTrial
 from nbmosaic.views.html import details_html, facts_html, fragment, note_html
 from nbmosaic.views.numbers import number_text
 
 if TYPE_CHECKING:
     import ipywidgets
 
-    from nbmosaic.pipeline.photometry_products import ImagePhotometry, StarPhotometry
+    from nbmosaic.pipeline.photometry.products import ImagePhotometry, StarPhotometry
     from nbmosaic.pipeline.quicklook import Picture
 
 __all__ = ["PsfPanel"]
@@ -32,7 +32,7 @@ class PsfPanel(Panel):
     Parameters
     ----------
     trial : PsfTrial
-        What to begin with (see `nbmosaic.pipeline.psf_trial_open.try_psf`).
+        What to begin with (see `nbmosaic.pipeline.psf_trial.open.try_psf`).
 
     Examples
     --------

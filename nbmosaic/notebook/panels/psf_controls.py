@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.pipeline.psf_trial_ranges import SliderRange, trial_ranges
-from nbmosaic.pipeline.psf_trial_setting import FITS
+from nbmosaic.pipeline.psf_trial.ranges import SliderRange, trial_ranges
+from nbmosaic.pipeline.psf_trial.setting import FITS
 
 if TYPE_CHECKING:
     import ipywidgets
 
-    from nbmosaic.pipeline.psf_trial import PsfTrial
+    from nbmosaic.pipeline.psf_trial.trial import PsfTrial
 
 __all__ = ["NO_STAR", "PsfControls", "psf_controls"]
 

@@ -11,14 +11,14 @@ from nbmosaic.errors import InputError
 from nbmosaic.notebook.panels.base import Panel, button, html_box
 from nbmosaic.notebook.panels.viewer_controls import ViewerControls, viewer_controls
 from nbmosaic.notebook.panels.viewer_picture import ViewerPicture
-from nbmosaic.pipeline.viewing import View
+from nbmosaic.pipeline.viewing.viewer import View
 from nbmosaic.views.html import details_html, fragment, note_html
 
 if TYPE_CHECKING:
     import ipywidgets
 
     from nbmosaic.pipeline.quicklook import Picture
-    from nbmosaic.pipeline.viewing_text import Reading
+    from nbmosaic.pipeline.viewing.text import Reading
 
 __all__ = ["ViewerPanel"]
 
@@ -33,7 +33,7 @@ class ViewerPanel(Panel):
     Parameters
     ----------
     view : View
-        What to show (see `nbmosaic.pipeline.viewing.open_view`).
+        What to show (see `nbmosaic.pipeline.viewing.viewer.open_view`).
 
     Examples
     --------

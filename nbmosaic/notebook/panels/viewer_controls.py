@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbmosaic.pipeline.viewing import COLOUR_MAPS
-from nbmosaic.pipeline.viewing_marks import GRIDS
-from nbmosaic.pipeline.viewing_stretch import LIMITS, STRETCHES
+from nbmosaic.pipeline.viewing.marks import GRIDS
+from nbmosaic.pipeline.viewing.stretch import LIMITS, STRETCHES
+from nbmosaic.pipeline.viewing.viewer import COLOUR_MAPS
 
 if TYPE_CHECKING:
     import ipywidgets
 
-    from nbmosaic.pipeline.viewing import View
+    from nbmosaic.pipeline.viewing.viewer import View
 
 __all__ = ["GRID_NAMES", "ViewerControls", "viewer_controls"]
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import nbmosaic
-from nbmosaic.pipeline.simulate import simulate_frames
+from nbmosaic.pipeline.simulation.frames import simulate_frames
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from nbmosaic.io.image_planes import write_sky_image
 from nbmosaic.notebook.detached import DetachedRun
 from nbmosaic.notebook.panels import open_panel
 from nbmosaic.notebook.panels.batch import BatchPanel
-from nbmosaic.pipeline.photometry_batch import FitImagePhotometryMP
-from nbmosaic.pipeline.photometry_watch import BatchWatch, watch_batch
+from nbmosaic.pipeline.photometry.batch import FitImagePhotometryMP
+from nbmosaic.pipeline.photometry.watch import BatchWatch, watch_batch
 from nbmosaic.types.sky_image import SkyImage
 
 EVIL = "<script>alert(1)<'&>.fits"  # no slash: it is a file name

@@ -15,7 +15,7 @@ from nbmosaic.errors import ConfigError
 from nbmosaic.notebook.panels import open_panel
 from nbmosaic.notebook.panels.psf import PsfPanel
 from nbmosaic.notebook.panels.psf_controls import NO_STAR, OTHER
-from nbmosaic.pipeline.psf_trial_open import try_psf
+from nbmosaic.pipeline.psf_trial.open import try_psf
 
 EVIL = "<script>alert(1)</script>"
 

@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from nbmosaic.errors import ConfigError, InputError
 from nbmosaic.notebook.panels import open_panel, viewer_picture
 from nbmosaic.notebook.panels.viewer import ViewerPanel
-from nbmosaic.pipeline.viewing import open_view
+from nbmosaic.pipeline.viewing.viewer import open_view
 
 EVIL = "<script>alert(1)</script>"
 SHAPE = (90, 120)

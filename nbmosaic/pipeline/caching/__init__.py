@@ -1,0 +1,1 @@
+"""What of a cell needs no second run."""

@@ -1,0 +1,1 @@
+"""Exposures of a mosaic camera."""

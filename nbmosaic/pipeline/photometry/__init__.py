@@ -1,0 +1,1 @@
+"""PSF, flux scale, background and offset of images against a reference."""

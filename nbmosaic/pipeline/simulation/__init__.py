@@ -1,0 +1,1 @@
+"""Simulated frames, exposures and fields with known truth."""
