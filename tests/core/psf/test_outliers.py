@@ -213,7 +213,8 @@ def test_fit_without_misfits_has_the_right_parameters(field: SkyImages, kinds: s
 def test_no_innocent_source_is_blamed(name: str) -> None:
     field = SkyImages(FIELDS[name])
     blamed = [find_misfits(fit_image(field.reference(seed), field.image(seed + 50))) for seed in range(20)]
-    assert sum(len(found) for found in blamed) == 0
+    # Noise alone passes 5 sigma somewhere in one of some 100 fields of 300 x 300 pixels (one of 60 here, at 5.24), in 20 fields twice with 2 per cent.
+    assert sum(len(found) for found in blamed) <= 1
 
 
 @pytest.mark.slow
