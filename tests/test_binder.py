@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import nbmosaic.cli
+
 ROOT = Path(__file__).resolve().parents[1]
 BINDER = ROOT / "binder"
 
@@ -55,7 +57,7 @@ def test_post_build_can_run_and_stops_at_an_error():
     assert next(line for line in lines[1:] if line and not line.startswith("#")).startswith("set -e")
     assert "nbmosaic warmup" in lines
     assert "export NUMBA_CPU_NAME=generic" in lines
-    assert "warmup" in (ROOT / "nbmosaic" / "cli.py").read_text(encoding="utf-8")
+    assert "warmup" in Path(nbmosaic.cli.__file__).read_text(encoding="utf-8")
 
 
 def test_the_server_finds_the_kernels_that_were_compiled():
