@@ -72,7 +72,7 @@ def test_an_iterator_runs_while_the_panel_is_open(batch, files):
         assert "is constant" in panel._one.value
         panel.select(3)
         assert "fwhm" in panel._one.value
-        wait_for(lambda: not panel._thread.is_alive(), 5)
+        wait_for(lambda: (thread := panel._thread) is None or not thread.is_alive(), 5)
 
 
 def test_cancel_stops_at_once_and_keeps_what_is_done(files, images):
